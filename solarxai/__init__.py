@@ -1,0 +1,1 @@
+"""Saliency maps for solar-physics networks: with coordinates, error bars, and a verdict."""
