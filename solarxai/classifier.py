@@ -117,7 +117,7 @@ class Classifier:
         was_training = self.network.training
         self.network.eval()
         try:
-            blocks = [self.network(b) for b in self.tensor(images).split(batch_size)]
+            blocks = [self.network(b) for b in torch.split(self.tensor(images), batch_size)]
         finally:
             self.network.train(was_training)
         if not blocks:
@@ -127,7 +127,19 @@ class Classifier:
     def margins(
         self, images: npt.NDArray[np.float32], *, batch_size: int = 32
     ) -> npt.NDArray[np.float32]:
-        """Return the score of the second class minus that of the first, (sample,): logits."""
+        """Return the score of the second class minus that of the first, (sample,): logits.
+
+        Raises
+        ------
+        ContractError
+            when the network does not have exactly two classes.
+        """
+        if len(self.contract.classes) != 2:
+            raise ContractError(
+                f"a margin is the difference of two scores; this network has the classes "
+                f"{self.contract.classes}",
+                remedy="Use `scores`, or give a classifier with two classes.",
+            )
         scores = self.scores(images, batch_size=batch_size)
         return scores[:, 1] - scores[:, 0]
 
@@ -140,12 +152,16 @@ class Classifier:
         }
         return content_hash([_FORMAT, weights, self._description()])
 
-    def save(self, path: Path) -> str:
-        """Write one safetensors file (weights, and the rest as JSON in its header); return `hash`."""
+    def to_bytes(self) -> bytes:
+        """Return a safetensors file: the weights, and the rest as JSON in its header."""
         state = {name: t.detach().contiguous() for name, t in self.network.state_dict().items()}
         record = {"format": _FORMAT, **self._description(), "notes": dict(self.notes)}
         text = json.dumps(record, sort_keys=True)
-        write_atomically(path, safetensors.torch.save(state, metadata={"solarxai": text}))
+        return safetensors.torch.save(state, metadata={"solarxai": text})
+
+    def save(self, path: Path) -> str:
+        """Write `to_bytes` to a file, whole or not at all; return `hash`."""
+        write_atomically(path, self.to_bytes())
         return self.hash
 
     @classmethod
@@ -160,17 +176,16 @@ class Classifier:
         try:
             with safe_open(path, framework="pt") as file:
                 record = json.loads((file.metadata() or {})["solarxai"])
+            described = [record[k] for k in ("contract", "architecture", "options", "notes")]
             state = safetensors.torch.load_file(path)
-        except (OSError, SafetensorError, KeyError, ValueError) as error:
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise ContractError(
                 f"{path}: not a solarxai checkpoint ({type(error).__name__}: {error})",
                 remedy="Give a file written by `solarxai train`, or describe your own network "
                 "with `network`, `weights` and `contract`.",
             ) from error
-        contract = _contract_from(record["contract"])
-        return cls._assemble(
-            state, contract, record["architecture"], record["options"], record["notes"], path
-        )
+        contract, architecture, options, notes = described
+        return cls._assemble(state, _contract_from(contract), architecture, options, notes, path)
 
     @classmethod
     def from_import(
@@ -277,11 +292,16 @@ def _contract_from(record: Mapping[str, Any]) -> InputContract:
             f"the input contract has unknown fields {unknown}",
             remedy=f"Its fields are {sorted(known)}.",
         )
-    made = dict(record)
-    for name in ("shape", "classes"):
-        if name in made:
-            made[name] = tuple(made[name])
-    return InputContract(**made)
+    try:
+        made: dict[str, Any] = {
+            k: tuple(v) if k in ("shape", "classes") else v for k, v in record.items()
+        }
+        return InputContract(**made)
+    except TypeError as error:
+        raise ContractError(
+            f"the input contract {dict(record)} has a value of the wrong type: {error}",
+            remedy="Give shape and classes as lists, and numbers for the rest.",
+        ) from error
 
 
 def _tensor_hash(tensor: Tensor) -> str:

@@ -175,7 +175,9 @@ def sample_wcs_header(samples: xr.Dataset, row: int) -> Header:
             header[word.upper()] = value
         elif np.isfinite(value):
             header[word.upper()] = float(value)
-    header["DATE-OBS"] = str(samples["time"].values[row])
+    time = samples["time"].values[row]
+    header["DATE-OBS"] = str(time.astype("datetime64[us]"))
+    header["MJD-OBS"] = float((time - np.datetime64("1858-11-17")) / np.timedelta64(1, "D"))
     header["TIMESYS"] = "UTC"
     return header
 

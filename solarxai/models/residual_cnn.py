@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from solarxai.errors import ContractError
 
-__all__ = ["ResidualCNN", "ResidualBlock", "Sum"]
+__all__ = ["ResidualCNN"]
 
 
 class Sum(nn.Module):
