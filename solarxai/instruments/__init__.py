@@ -2,6 +2,7 @@
 
 An instrument is a frozen dataclass: what it is called, how its images are segmented, whether they
 still carry the Sun's limb darkening, and `read`, which turns a reference into an Observation.
+Its name is the name of its file.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from typing import Protocol
 
 import xarray as xr
 
+from solarxai import registry
 from solarxai.catalog import Reference
+from solarxai.errors import IngestError
 
-__all__ = ["Instrument", "Thresholds"]
+__all__ = ["Instrument", "Thresholds", "open_instrument"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +46,7 @@ class Thresholds:
 
 
 class Instrument(Protocol):
-    """What each module of this package offers first in its `__all__`."""
+    """What each module of this package offers first in its `__all__` (the class)."""
 
     @property
     def name(self) -> str:
@@ -59,3 +62,15 @@ class Instrument(Protocol):
 
     def read(self, reference: Reference) -> xr.Dataset:
         """Return the Observation a reference points to."""
+
+
+def open_instrument(name: str) -> Instrument:
+    """Return the instrument of that name.
+
+    Raises
+    ------
+    IngestError
+        if there is none; it suggests the nearest name.
+    """
+    instrument: Instrument = registry.load("solarxai.instruments", name, error=IngestError)()
+    return instrument
