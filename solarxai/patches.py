@@ -1,0 +1,365 @@
+"""Patches cut around structures, with exact addresses; blocks on disk; splits by active region.
+
+A patch is an affine crop and zoom of its image, so its world coordinates stay exact: only the
+reference pixel and the pixel size change. Pixel centres have whole coordinates, counted from zero
+(the FITS header counts from one): the centre of a patch of n pixels lies at (n − 1)/2, which is
+where its structure's position goes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+from astropy.io.fits import Header
+from scipy import ndimage
+
+from solarxai.errors import IngestError, SchemaError
+from solarxai.photosphere import Photosphere, Structure
+from solarxai.schema import (
+    INVALID,
+    MEASUREMENTS,
+    QUIET,
+    WCS_NUMBERS,
+    WCS_WORDS,
+    check_samples,
+    time_encoding,
+)
+from solarxai.splits import check_split, split
+from solarxai.structures import Region
+
+__all__ = [
+    "MOST_MISSING",
+    "check_split",
+    "concatenate",
+    "counts",
+    "cut",
+    "open_samples",
+    "save_block",
+    "split",
+]
+
+MOST_MISSING = 0.25
+"""A patch may lack at most this share of its pixels; they are filled with mirrored quiet Sun."""
+
+_QUIET_LEVEL = 1.0
+_SPLINE_REACH = 8
+
+Image = npt.NDArray[np.float32]
+
+
+def cut(
+    observation: xr.Dataset,
+    photosphere: Photosphere,
+    *,
+    shape: tuple[int, int] = (64, 64),
+    scale_mm: float = 0.5,
+) -> xr.Dataset:
+    """Return Samples: one patch around each structure, resampled to one plate scale.
+
+    Parameters
+    ----------
+    observation
+        The image the photosphere describes.
+    photosphere
+        What `solarxai.photosphere.describe` made of it.
+    shape
+        Pixels of a patch, (y, x).
+    scale_mm
+        Mm per pixel of a patch, at the sub-observer point.
+
+    Returns
+    -------
+    xarray.Dataset
+        Samples that pass `solarxai.schema.check_samples`, with the extra column `rule_label`,
+        the attribute `scale_mm`, and what was left out in `counts`. A structure cut by the border
+        of the image and a patch that lacks more than `MOST_MISSING` of its pixels are left out.
+
+    Raises
+    ------
+    IngestError
+        if the world coordinates are not a reference pixel, a pixel size and a rotation.
+
+    Notes
+    -----
+    When the zoom z = patch pixel / image pixel exceeds one, the image is first blurred by a
+    Gaussian of σ = √(z² − 1)/2 image pixels, which makes up for the coarser pixel; then sampled
+    by a cubic spline. Segmentation and central mask take the nearest pixel.
+    """
+    zoom = scale_mm / float(observation.attrs["scale_mm"])
+    rows: list[dict[str, Any]] = []
+    left_out: Counter[str] = Counter()
+    for structure in photosphere.structures:
+        grid = _Grid(shape=shape, zoom=zoom, x=structure.x, y=structure.y)
+        if structure.at_border:
+            left_out["structure cut by the border"] += 1
+        elif grid.missing(photosphere.segmentation.shape) > MOST_MISSING:
+            left_out["patch mostly beyond the border"] += 1
+        else:
+            rows.append(_row(observation, photosphere, structure, grid))
+    tally = {
+        "observations": 1,
+        **photosphere.discarded,
+        **left_out,
+        **Counter(f"{row['label']} samples" for row in rows),
+    }
+    return check_samples(_assemble(rows, shape, scale_mm=scale_mm, tally=tally))
+
+
+def counts(samples: xr.Dataset) -> dict[str, int]:
+    """Return how many observations were cut, what was left out by reason, samples by label."""
+    tally: dict[str, int] = json.loads(samples.attrs.get("counts", "{}"))
+    return tally
+
+
+def concatenate(blocks: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Return the Samples of several blocks in one, sorted by (time, sample_id), counts added up.
+
+    Raises
+    ------
+    SchemaError
+        if there is nothing to join, or patches differ in shape or scale.
+    """
+    if not blocks:
+        raise SchemaError("there are no blocks of samples to join", remedy="Ingest some first.")
+    kinds = {(block.sizes["y"], block.sizes["x"], block.attrs.get("scale_mm")) for block in blocks}
+    if len(kinds) > 1:
+        raise SchemaError(
+            f"blocks differ in (height, width, scale_mm): {sorted(kinds, key=str)}",
+            remedy="Ingest all observations with one patch shape and scale.",
+        )
+    tally: Counter[str] = Counter()
+    for block in blocks:
+        tally.update(counts(block))
+    joined = xr.concat(
+        blocks, dim="sample", join="exact", coords="all", compat="equals", combine_attrs="override"
+    )
+    order = np.lexsort((joined["sample_id"].values.astype(str), joined["time"].values))
+    joined = joined.isel(sample=order)
+    words = [str(name) for name, values in joined.coords.items() if values.dtype.kind == "U"]
+    joined = joined.assign_coords({name: joined[name].astype(object) for name in words})
+    joined.attrs = {**blocks[0].attrs, "counts": json.dumps(tally, sort_keys=True)}
+    return check_samples(joined)
+
+
+def save_block(samples: xr.Dataset, path: Path) -> None:
+    """Write Samples as a netCDF-4 file that is either whole or absent."""
+    masks = {"segmentation", "central"}
+    encoding: dict[str, dict[str, Any]] = {
+        str(name): {"zlib": True, "complevel": 1} for name in samples.data_vars if name in masks
+    }
+    encoding["time"] = time_encoding()
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    samples.to_netcdf(name, engine="h5netcdf", encoding=encoding)
+    with Path(name).open("rb+") as file:
+        os.fsync(file.fileno())
+    Path(name).chmod(0o644)
+    Path(name).replace(path)
+
+
+def open_samples(folder: Path) -> xr.Dataset:
+    """Return all the Samples that `save_block` wrote to a folder (`*.nc`), in memory, sorted.
+
+    Raises
+    ------
+    IngestError
+        if the folder holds no block, or a file in it is not one.
+    """
+    paths = sorted(folder.glob("*.nc"))
+    if not paths:
+        raise IngestError(f"{folder}: there are no blocks (*.nc) here", remedy="Ingest first.")
+    return concatenate([_open_block(path) for path in paths])
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Grid:
+    """Where the pixels of a patch lie in an image: pixel i of an axis at start + i zoom."""
+
+    shape: tuple[int, int]
+    zoom: float
+    x: float
+    y: float
+
+    @property
+    def start(self) -> tuple[float, float]:
+        """The place (y, x) of the patch's first pixel, in image pixels counted from zero."""
+        height, width = self.shape
+        return self.y - (height - 1) / 2 * self.zoom, self.x - (width - 1) / 2 * self.zoom
+
+    def nearest(self) -> list[npt.NDArray[np.intp]]:
+        """Return the image pixels nearest to the patch's rows and columns, some maybe outside."""
+        pairs = zip(self.start, self.shape, strict=True)
+        return [
+            np.floor(start + np.arange(n) * self.zoom + 0.5).astype(np.intp) for start, n in pairs
+        ]
+
+    def inside(self, extent: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+        """Return which pixels of the patch lie on an image of this extent."""
+        rows, columns = (
+            (index >= 0) & (index < length)
+            for index, length in zip(self.nearest(), extent, strict=True)
+        )
+        return np.logical_and.outer(rows, columns)
+
+    def missing(self, extent: tuple[int, ...]) -> float:
+        """Return the share of the patch that lies beyond an image of this extent."""
+        return float(1 - self.inside(extent).mean())
+
+    def classes(self, image: npt.NDArray[Any], outside: int) -> npt.NDArray[Any]:
+        """Return the nearest pixels of an image, `outside` where there are none."""
+        rows, columns = (
+            np.clip(index, 0, length - 1)
+            for index, length in zip(self.nearest(), image.shape, strict=True)
+        )
+        return np.where(self.inside(image.shape), image[np.ix_(rows, columns)], outside)
+
+    def mask(self, region: Region) -> npt.NDArray[np.bool_]:
+        """Return which pixels of the patch are nearest to a pixel of a region."""
+        top, left = region.rows.start, region.columns.start
+        box = _Grid(shape=self.shape, zoom=self.zoom, x=self.x - left, y=self.y - top)
+        return box.classes(region.mask, 0).astype(np.bool_)
+
+    def resample(self, photosphere: Photosphere) -> Image:
+        """Return the anti-aliased intensity, its unknown pixels filled with quiet Sun."""
+        blur = np.sqrt(max(self.zoom**2 - 1, 0.0)) / 2
+        reach = int(np.ceil(3 * blur)) + _SPLINE_REACH
+        windows = []
+        for start, n in zip(self.start, self.shape, strict=True):
+            first, last = np.floor(start) - reach, np.ceil(start + (n - 1) * self.zoom) + reach
+            windows.append(np.arange(int(first), int(last) + 1))
+        window = _filled(photosphere, *windows)
+        if blur:
+            window = ndimage.gaussian_filter(window, blur, truncate=3.0)
+        offset = [start - index[0] for start, index in zip(self.start, windows, strict=True)]
+        patch: Image = ndimage.affine_transform(
+            window, [self.zoom] * 2, offset, output_shape=self.shape, order=3, mode="mirror"
+        )
+        return patch.astype(np.float32)
+
+
+def _filled(
+    photosphere: Photosphere, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]
+) -> npt.NDArray[np.float64]:
+    """Return a window of the intensity; beyond the border mirrored, where the mirror is quiet."""
+    height, width = photosphere.intensity.shape
+    source = np.ix_(_mirrored(rows, height), _mirrored(columns, width))
+    window = np.nan_to_num(photosphere.intensity[source], nan=_QUIET_LEVEL).astype(np.float64)
+    beyond = np.logical_or.outer((rows < 0) | (rows >= height), (columns < 0) | (columns >= width))
+    window[beyond & (photosphere.segmentation[source] != QUIET)] = _QUIET_LEVEL
+    return window
+
+
+def _mirrored(index: npt.NDArray[np.intp], length: int) -> npt.NDArray[np.intp]:
+    """Return indices folded back into [0, length) at the outer pixels' centres."""
+    period = max(2 * (length - 1), 1)
+    folded = np.abs(index) % period
+    return np.minimum(folded, period - folded) if length > 1 else np.zeros_like(index)
+
+
+def _row(
+    observation: xr.Dataset, photosphere: Photosphere, structure: Structure, grid: _Grid
+) -> dict[str, Any]:
+    """Return one sample: its arrays and every column."""
+    attrs = observation.attrs
+    words = ("region", "origin", "instrument", "observation", "time_scale", "time_original")
+    return {
+        "image": grid.resample(photosphere),
+        "segmentation": grid.classes(photosphere.segmentation, INVALID).astype(np.uint8),
+        "central": grid.mask(structure.region),
+        "time": observation["time"].values,
+        "sample_id": f"{attrs['observation']}-x{structure.x:07.1f}-y{structure.y:07.1f}",
+        "label": structure.label,
+        "label_source": structure.label_source,
+        "rule_label": structure.rule_label,
+        **{word: str(attrs[word]) for word in words},
+        "header": attrs["header"],
+        **{name: float(structure.measurements[name]) for name in MEASUREMENTS},
+        **_world_columns(observation, grid),
+    }
+
+
+def _world_columns(observation: xr.Dataset, grid: _Grid) -> dict[str, str | float]:
+    """Return the `wcs_*` columns: the image's own, but for reference pixel and pixel size."""
+    header = Header.fromstring(observation.attrs["wcs"], sep="\n")
+    _refuse_other_forms(header, str(observation.attrs["source"]))
+    absent = {"PC1_1": 1.0, "PC2_2": 1.0, "PC1_2": 0.0, "PC2_1": 0.0}
+    numbers = {
+        name: float(header.get(name.upper(), absent.get(name.upper(), np.nan)))
+        for name in WCS_NUMBERS
+    }
+    for axis, start in (("1", grid.start[1]), ("2", grid.start[0])):
+        numbers[f"crpix{axis}"] = (numbers[f"crpix{axis}"] - 1 - start) / grid.zoom + 1
+        numbers[f"cdelt{axis}"] *= grid.zoom
+    words = {name: str(header.get(name.upper(), "")) for name in WCS_WORDS}
+    return {f"wcs_{name}": value for name, value in (numbers | words).items()}
+
+
+def _refuse_other_forms(header: Header, source: str) -> None:
+    needed = [f"{word}{axis}" for word in ("CTYPE", "CRPIX", "CRVAL", "CDELT") for axis in "12"]
+    missing = [word for word in needed if word not in header]
+    other = [word for word in ("CD1_1", "CD1_2", "CROTA2", "A_ORDER") if header.get(word)]
+    if missing or other:
+        raise IngestError(
+            f"{source}: the world coordinates lack {missing} or use {other}",
+            remedy="Write them with CRPIX, CRVAL, CDELT and PC keywords.",
+        )
+
+
+def _assemble(
+    rows: Sequence[Mapping[str, Any]],
+    shape: tuple[int, int],
+    *,
+    scale_mm: float,
+    tally: Mapping[str, int],
+) -> xr.Dataset:
+    """Return rows as Samples; valid Samples without rows if there are none."""
+
+    def column(name: str, dtype: Any, inner: tuple[int, ...] = ()) -> npt.NDArray[Any]:
+        values = np.empty((len(rows), *inner), dtype=dtype)
+        for index, row in enumerate(rows):
+            values[index] = row[name]
+        return values
+
+    words = [
+        "sample_id", "label", "label_source", "rule_label", "region", "origin", "instrument",
+        "observation", "time_scale", "time_original", "header",
+        *(f"wcs_{word}" for word in WCS_WORDS),
+    ]  # fmt: skip
+    numbers = [*MEASUREMENTS, *(f"wcs_{name}" for name in WCS_NUMBERS)]
+    images = ("sample", "y", "x")
+    return xr.Dataset(
+        {
+            "image": (images, column("image", np.float32, shape), {"units": "1"}),
+            "segmentation": (images, column("segmentation", np.uint8, shape)),
+            "central": (images, column("central", np.bool_, shape)),
+        },
+        coords={
+            "time": ("sample", column("time", "datetime64[ns]")),
+            **{name: ("sample", column(name, object)) for name in words},
+            **{
+                name: ("sample", column(name, np.float64), {"units": MEASUREMENTS.get(name, "")})
+                for name in numbers
+            },
+        },
+        attrs={"scale_mm": scale_mm, "counts": json.dumps(dict(tally), sort_keys=True)},
+    )
+
+
+def _open_block(path: Path) -> xr.Dataset:
+    try:
+        with xr.open_dataset(path, engine="h5netcdf") as block:
+            return check_samples(block.load())
+    except (OSError, ValueError) as error:
+        raise IngestError(
+            f"{path}: not a block of samples ({error})", remedy="Delete it and ingest again."
+        ) from error
