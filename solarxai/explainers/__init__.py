@@ -8,15 +8,19 @@ its file.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, fields, replace
+from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
-__all__ = ["Attribution", "Explainer", "FeatureMap", "Passes", "Target"]
+from solarxai.engine.targets import Target
+from solarxai.errors import ContractError
 
-Target = int | str | Tensor
-"""A class index, one index a sample (a tensor), or "difference": the last minus the first logit of a two-class network."""
+__all__ = ["Attribution", "Explainer", "ExplainerWarning", "FeatureMap", "Passes", "Target"]
+
+
+class ExplainerWarning(UserWarning):
+    """A method answers, but its answer means less for this network than it does for others."""
 
 
 class Passes(NamedTuple):
@@ -79,7 +83,28 @@ class Explainer(ABC):
         Most images in one pass through the network.
     """
 
+    units: ClassVar[str] = "logit"
+    """Units of the values, where the scores are in logit."""
+
     batch_size: int = 32
+
+    def __post_init__(self) -> None:
+        for option in fields(self):
+            value, least = getattr(self, option.name), option.metadata.get("minimum", 1)
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            if option.type == "int" and (not whole or value < least):
+                raise ContractError(
+                    f"{type(self).__name__}: {option.name} is {value!r}",
+                    remedy=f"Give a whole number of {least} or more.",
+                )
+
+    def alone(self) -> Explainer:
+        """Return the same method with every image in passes of its own.
+
+        Convolutions sum in an order that depends on how many images are in a pass, so otherwise a
+        map depends on the size of the batch by rounding (1e-7).
+        """
+        return replace(self, batch_size=1)
 
     @abstractmethod
     def __call__(

@@ -1,0 +1,181 @@
+"""The layer that a class activation map is read from: found, watched, located."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, fx
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AvgPoolNd
+
+from solarxai.engine.gradients import Stream
+from solarxai.engine.preparation import Prepared
+from solarxai.engine.receptive_field import Grids, grids, is_pointwise, operation
+from solarxai.engine.tracing import Traced
+from solarxai.errors import ExplainerRefusal
+from solarxai.registry import near_name
+
+__all__ = ["Layer", "watch_layer"]
+
+_AVERAGES = ("mean", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "avg_pool1d", "avg_pool2d")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Layer:
+    """A feature map inside a network, ready to be read.
+
+    Parameters
+    ----------
+    name
+        The layer as the network names it, or the operation that gives it.
+    grids
+        Where its cells look, one grid an axis.
+    pooled
+        Whether a global average pooling stands between it and the scores.
+    prepared
+        The network, changed to return the feature map beside the scores.
+    """
+
+    name: str
+    grids: Grids
+    pooled: bool
+    prepared: Prepared
+
+    def read(self, stream: Stream, x: Tensor, weights: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield activations and their gradient, each (image, channel, *cells), part by part.
+
+        Parameters
+        ----------
+        stream
+            Made of this layer's `prepared`.
+        x, weights
+            Images (image, channel, *space) and target weights (image, class).
+        """
+        for part, weight in zip(stream.parts(x), stream.parts(weights), strict=True):
+            with torch.enable_grad():
+                features, scores = stream.run(part)
+                if not scores.requires_grad:
+                    raise ExplainerRefusal(
+                        f"the scores do not depend on the layer {self.name}",
+                        remedy="Name a layer that the scores are made from.",
+                    )
+                explained = (scores * weight.to(scores)).sum()
+                (gradient,) = torch.autograd.grad(explained, features)
+            stream.backward += len(part)
+            yield features.detach(), gradient
+
+
+def watch_layer(prepared: Prepared, layer: str | None) -> Layer:
+    """Return a layer of a network: by name, or the last feature map of its convolutions.
+
+    Parameters
+    ----------
+    prepared
+        The network; prepared without folding where a layer is named.
+    layer
+        Name of a module, such as "stages.2"; None for the last convolution with the activations
+        and sums that follow it, which is what a global average pooling averages.
+
+    Raises
+    ------
+    ExplainerRefusal
+        when the network cannot be traced, has no convolution or no layer of that name, or when the
+        cells of the layer cannot be located.
+    """
+    traced = prepared.traced
+    if traced is None:
+        raise ExplainerRefusal(
+            f"the data flow of the network cannot be followed ({prepared.reason})",
+            remedy="Write its forward method without control flow that depends on values, "
+            "or use a gradient method, which needs no layer.",
+        )
+    node = _last_feature_map(traced) if layer is None else _named(traced, layer)
+    located = grids(traced, node)
+    return Layer(
+        name=layer or node.name,
+        grids=located,
+        pooled=_pooled(traced, node),
+        prepared=replace(prepared, network=_watching(traced.graph, node)),
+    )
+
+
+def _named(traced: Traced, layer: str) -> fx.Node:
+    if layer not in traced.layers:
+        known = sorted(name for name in traced.layers if name)
+        raise ExplainerRefusal(
+            f"the network has no layer {layer!r} that its forward method calls",
+            remedy=near_name(layer, known) or f"Its layers are {', '.join(known)}.",
+        )
+    return traced.node(traced.layers[layer])
+
+
+def _last_feature_map(traced: Traced) -> fx.Node:
+    found: fx.Node | None = None
+    for node in traced.graph.graph.nodes:
+        module, name = operation(traced, node)
+        if (isinstance(module, _ConvNd) or name in ("conv1d", "conv2d")) and _cells(traced, node):
+            found = node
+    if found is None:
+        raise ExplainerRefusal(
+            "the network has no convolution that gives a feature map",
+            remedy="Name a layer, or use a gradient method, which needs no layer.",
+        )
+    while len(found.users) == 1:
+        after = next(iter(found.users))
+        if not is_pointwise(traced, after) or _cells(traced, after) != _cells(traced, found):
+            break
+        found = after
+    return found
+
+
+def _cells(traced: Traced, node: fx.Node) -> tuple[int, ...]:
+    """Return the number of cells an axis, or nothing for what is not a map of two cells."""
+    cells = traced.shapes.get(node.name, ())[2:]
+    return cells if math.prod(cells) > 1 else ()
+
+
+def _pooled(traced: Traced, layer: fx.Node) -> bool:
+    after = _descendants(layer)
+    return any(
+        _averages_all(traced, node) and not any(_cells(traced, n) for n in _descendants(node))
+        for node in after
+    )
+
+
+def _averages_all(traced: Traced, node: fx.Node) -> bool:
+    module, name = operation(traced, node)
+    average = isinstance(module, _AdaptiveAvgPoolNd | _AvgPoolNd) or name in _AVERAGES
+    if not average or not node.all_input_nodes:
+        return False
+    before = traced.shapes.get(node.all_input_nodes[0].name, ())
+    given = traced.shapes.get(node.name, ())
+    return math.prod(before[2:]) > 1 and math.prod(given[2:]) == 1 and given[:2] == before[:2]
+
+
+def _descendants(node: fx.Node) -> list[fx.Node]:
+    found = {node: None}
+    for step in node.graph.nodes:
+        if any(before in found for before in step.all_input_nodes):
+            found[step] = None
+    return list(found)[1:]
+
+
+def _watching(module: fx.GraphModule, node: fx.Node) -> fx.GraphModule:
+    """Return the graph with `node` as the leaf of its gradients, given beside the scores."""
+    graph, copies = fx.Graph(), dict[fx.Node, fx.Node]()
+    scores = graph.graph_copy(module.graph, copies)
+    watched = copies[node]
+    with graph.inserting_after(watched):
+        leaf = graph.call_function(_leaf, (watched,))
+    with graph.inserting_after(leaf):
+        going_on = graph.call_function(torch.clone, (leaf,))
+    watched.replace_all_uses_with(going_on, delete_user_cb=lambda user: user is not leaf)
+    graph.output((leaf, scores))
+    return fx.GraphModule(module, graph)
+
+
+def _leaf(features: Tensor) -> Tensor:
+    return features.detach().requires_grad_()

@@ -1,0 +1,102 @@
+"""Scores and gradients in parts of bounded size, with every pass counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from solarxai.engine.preparation import Prepared
+from solarxai.errors import ExplainerRefusal
+
+__all__ = ["Stream", "apart", "check_finite"]
+
+
+class Stream:
+    """Sends images through a prepared network in parts of at most `batch_size`, and counts them.
+
+    Parameters
+    ----------
+    prepared
+        The network; what its check cost is counted from the start.
+    batch_size
+        Most images in one pass: memory is that of one such pass, whatever the number of images.
+
+    Attributes
+    ----------
+    forward, backward
+        Images sent so far.
+    """
+
+    def __init__(self, prepared: Prepared, *, batch_size: int) -> None:
+        self.prepared = prepared
+        self.batch_size = batch_size
+        self.forward = prepared.passes
+        self.backward = prepared.passes
+
+    def parts(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return x in the fewest parts of at most `batch_size`, as even as can be."""
+        return torch.tensor_split(x, -(-len(x) // self.batch_size))
+
+    def scores(self, x: Tensor) -> Tensor:
+        """Return the scores (image, class) of x (image, channel, *space)."""
+        with torch.no_grad():
+            found = [self.run(part) for part in self.parts(x)]
+        return torch.cat(found)
+
+    def gradient(self, x: Tensor, weights: Tensor) -> Tensor:
+        """Return the gradient of the weighted scores to x, in one pass of all of x.
+
+        Parameters
+        ----------
+        x
+            (image, channel, *space), at most `batch_size` images.
+        weights
+            (image, class) of `target_weights`.
+        """
+        with torch.enable_grad():
+            leaf = x.detach().requires_grad_()
+            explained = (self.run(leaf) * weights.to(leaf)).sum()
+            (gradient,) = torch.autograd.grad(explained, leaf)
+        self.backward += len(x)
+        return gradient
+
+    def run(self, x: Tensor) -> Any:
+        """Return what the network gives for a copy of x, so that it may work in place."""
+        self.forward += len(x)
+        return self.prepared.network(x.clone(memory_format=self.prepared.memory_format))
+
+
+@contextmanager
+def apart() -> Iterator[None]:
+    """Keep what a network does to torch's global random numbers and autograd mode to itself."""
+    devices = list(range(torch.cuda.device_count()))
+    with torch.random.fork_rng(devices), torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+def check_finite(values: Tensor, *, what: str = "gradient", whose: str = "images") -> Tensor:
+    """Return the values (image, ...) unchanged if they are finite.
+
+    Parameters
+    ----------
+    values
+        One row an image.
+    what, whose
+        Words for the refusal.
+
+    Raises
+    ------
+    ExplainerRefusal
+        naming the images whose values are not.
+    """
+    bad = (~torch.isfinite(values)).flatten(1).any(dim=1).nonzero().flatten().tolist()
+    if bad:
+        raise ExplainerRefusal(
+            f"the {what} of the network is not finite for {whose} {bad}",
+            remedy="Look for infinite weights, or a square root or logarithm at zero.",
+        )
+    return values

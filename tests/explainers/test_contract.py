@@ -1,0 +1,224 @@
+"""What every method promises, asked of every file in `solarxai/explainers`."""
+
+import copy
+import random
+from contextlib import contextmanager
+
+import networks
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from solarxai import registry
+from solarxai.engine.gradients import Stream
+from solarxai.errors import ContractError, ExplainerRefusal
+from solarxai.explainers import Explainer
+
+METHODS = registry.names("solarxai.explainers")
+
+pytestmark = pytest.mark.parametrize("method", METHODS)
+
+
+def explainer(method: str, **options) -> Explainer:
+    kind = registry.load("solarxai.explainers", method)
+    few = {"samples": 24} if "samples" in kind.__dataclass_fields__ else {}
+    return kind(**few | options)
+
+
+def explained(method, model, x, *, target="difference", **options):
+    baselines = networks.images(6, axes=x.ndim - 2, size=x.shape[-1], seed=9)
+    return explainer(method, **options)(model, x, target=target, baselines=baselines)
+
+
+@contextmanager
+def counted():
+    """Count the images that the heads of all networks see, forward, and that gradients leave."""
+    counts = {"forward": 0, "backward": 0}
+
+    def forward(module, args, out):
+        if isinstance(module, nn.Linear):
+            counts["forward"] += len(out)
+
+    grad = torch.autograd.grad
+
+    def backward(outputs, inputs, **options):
+        counts["backward"] += len(inputs)
+        return grad(outputs, inputs, **options)
+
+    hook = nn.modules.module.register_module_forward_hook(forward)
+    torch.autograd.grad = backward
+    try:
+        yield counts
+    finally:
+        hook.remove()
+        torch.autograd.grad = grad
+
+
+def relative(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float((a - b).abs().max() / b.abs().max())
+
+
+@pytest.mark.parametrize("axes", [1, 2])
+def test_the_map_is_finite_signed_and_of_the_shape_of_the_input(method, axes):
+    x = networks.images(3, axes=axes)
+    found = explained(method, networks.residual(axes=axes, seed=1), x)
+    assert found.values.shape == x.shape
+    assert found.values.dtype == torch.float32
+    assert torch.isfinite(found.values).all()
+    assert (found.values < 0).any()
+    assert (found.values > 0).any()
+    for extra in (found.stderr, found.completeness_error):
+        assert extra is None or torch.isfinite(extra).all()
+    assert found.stderr is None or found.stderr.shape == x.shape
+    assert found.completeness_error is None or found.completeness_error.shape == (3,)
+    assert not found.values.requires_grad
+
+
+def test_the_other_score_has_the_opposite_difference(method):
+    model, x = networks.residual(), networks.images(2)
+    both = [explained(method, model, x, target=k).values for k in (0, 1)]
+    if method == "expected_gradients":
+        return
+    wanted = explained(method, model, x).values
+    torch.testing.assert_close(both[1] - both[0], wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_a_target_a_sample_explains_each_sample_by_its_own(method):
+    model, x = networks.residual(classes=3), networks.images(3)
+    found = explained(method, model, x, target=torch.tensor([2, 0, 1])).values
+    for row, target in enumerate((2, 0, 1)):
+        alone = explained(method, model, x[row : row + 1], target=target).values[0]
+        assert relative(found[row], alone) < 1e-5
+
+
+def test_the_same_seed_gives_the_same_bytes(method):
+    model, x = networks.residual(), networks.images(2)
+    first, second = (explained(method, model, x) for _ in range(2))
+    assert torch.equal(first.values, second.values)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 32])
+def test_a_map_depends_neither_on_its_place_nor_on_its_neighbours(method, batch_size):
+    model, x = networks.residual(), networks.images(5)
+    together = explained(method, model, x, batch_size=batch_size).values
+    turned = explained(method, model, x.flip(0), batch_size=batch_size).values.flip(0)
+    assert relative(turned, together) < 1e-6
+    alone = explained(method, model, x[3:4], batch_size=batch_size).values[0]
+    assert relative(alone, together[3]) < 1e-6
+
+
+def test_alone_a_map_is_the_same_to_the_last_bit(method):
+    model, x = networks.residual(), networks.images(5)
+    baselines = networks.images(6, seed=9)
+    alone = explainer(method).alone()
+    together = alone(model, x, baselines=baselines).values
+    assert torch.equal(alone(model, x[3:4], baselines=baselines).values[0], together[3])
+
+
+def test_nothing_the_caller_owns_is_touched(method):
+    model, x = networks.residual(), networks.images(2)
+    model.stem.register_forward_hook(lambda module, args, out: None)
+    model.head[2].weight.grad = torch.ones_like(model.head[2].weight)
+    model.head[2].bias.requires_grad_(False)
+    kept, image = copy.deepcopy(model.state_dict()), x.clone()
+    states = (torch.random.get_rng_state(), random.getstate(), repr(np.random.get_state()))  # noqa: NPY002
+    explained(method, model, x)
+    assert torch.equal(torch.random.get_rng_state(), states[0])
+    assert random.getstate() == states[1]
+    assert repr(np.random.get_state()) == states[2]  # noqa: NPY002
+    assert all(torch.equal(value, kept[name]) for name, value in model.state_dict().items())
+    assert not any(module.training for module in model.modules())
+    assert model.stem[2].inplace
+    assert len(model.stem._forward_hooks) == 1
+    assert torch.equal(model.head[2].weight.grad, torch.ones_like(model.head[2].weight))
+    assert [p.grad is None for p in model.parameters()].count(False) == 1
+    assert [p.requires_grad for p in model.parameters()].count(False) == 1
+    assert torch.equal(x, image)
+    assert not x.requires_grad
+
+
+class Failing(networks.Residual):
+    """Fails for one image in particular, after drawing a random number."""
+
+    def forward(self, x):
+        torch.rand(1)
+        if float(x.detach().abs().max()) > 50:
+            raise RuntimeError("the image is too bright")
+        return super().forward(x)
+
+
+def test_nothing_is_touched_when_the_network_fails(method):
+    model = networks.trained_looking(Failing())
+    x = networks.images(2)
+    x[1] = 100.0
+    state, hooks = torch.random.get_rng_state(), len(model._forward_hooks)
+    with pytest.raises((RuntimeError, ExplainerRefusal)):
+        explained(method, model, x)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert (len(model._forward_hooks), model.training) == (hooks, False)
+    assert all(p.requires_grad and p.grad is None for p in model.parameters())
+    assert torch.is_grad_enabled()
+
+
+def test_it_works_where_the_caller_has_gradients_off(method):
+    model, x = networks.residual(), networks.images(2)
+    wanted = explained(method, model, x).values
+    with torch.no_grad():
+        assert torch.equal(explained(method, model, x).values, wanted)
+        assert not torch.is_grad_enabled()
+
+
+def test_an_input_that_requires_a_gradient_is_only_read(method):
+    x = networks.images(2).requires_grad_()
+    found = explained(method, networks.residual(), x)
+    assert x.grad is None
+    assert not found.values.requires_grad
+
+
+def test_passes_are_counted_truthfully(method):
+    model, x = networks.residual(), networks.images(5)
+    with counted() as counts:
+        found = explained(method, model, x, batch_size=2)
+    assert found.passes._asdict() == counts
+
+
+def test_no_pass_holds_more_images_than_the_batch_size(method, monkeypatch):
+    sizes = []
+    run = Stream.run
+    monkeypatch.setattr(Stream, "run", lambda self, x: sizes.append(len(x)) or run(self, x))
+    explained(method, networks.residual(), networks.images(7), batch_size=4)
+    assert max(sizes) <= 4
+
+
+def test_a_network_in_training_mode_is_refused(method):
+    model = networks.residual().train()
+    with pytest.raises(ExplainerRefusal, match=r"training mode"):
+        explained(method, model, networks.images(1))
+    assert model.training
+
+
+def test_difference_is_refused_for_three_classes(method):
+    with pytest.raises(ExplainerRefusal, match=r"needs a network with 2 outputs"):
+        explained(method, networks.residual(classes=3), networks.images(1))
+
+
+def test_images_that_are_not_finite_are_refused(method):
+    with pytest.raises(ContractError, match=r"not finite"):
+        explained(method, networks.residual(), torch.full((1, 1, 16, 16), torch.inf))
+
+
+def test_a_gradient_that_is_not_finite_is_refused(method):
+    class Huge(networks.Residual):
+        def forward(self, x):
+            return super().forward(x) * 1e30 * 1e30
+
+    model = networks.trained_looking(Huge())
+    with pytest.raises(ExplainerRefusal, match=r"not finite"):
+        explained(method, model, networks.images(1))
+
+
+@pytest.mark.parametrize("value", [0, -1, 2.0, True, "many"])
+def test_a_batch_size_that_is_no_positive_number_is_refused(method, value):
+    with pytest.raises(ContractError, match=r"batch_size is .*whole number of 1 or more"):
+        explainer(method, batch_size=value)

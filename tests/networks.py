@@ -1,0 +1,48 @@
+"""Small networks and images for the tests of the engine and the explainers."""
+
+import torch
+from torch import Tensor, nn
+
+
+class Residual(nn.Module):
+    """A stem of stride 2, a residual block with a 1×1 shortcut, a pooled linear head."""
+
+    def __init__(self, *, classes: int = 2, axes: int = 2) -> None:
+        super().__init__()
+        conv, norm = (nn.Conv2d, nn.BatchNorm2d) if axes == 2 else (nn.Conv1d, nn.BatchNorm1d)
+        pool = nn.AdaptiveAvgPool2d if axes == 2 else nn.AdaptiveAvgPool1d
+        self.stem = nn.Sequential(conv(1, 6, 3, 2, 1, bias=False), norm(6), nn.ReLU(inplace=True))
+        self.first = nn.Sequential(conv(6, 8, 3, 2, 1), norm(8), nn.ReLU())
+        self.second = nn.Sequential(conv(8, 8, 3, 1, 1), norm(8))
+        self.shortcut = nn.Sequential(conv(6, 8, 1, 2), norm(8))
+        self.head = nn.Sequential(pool(1), nn.Flatten(), nn.Linear(8, classes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        x = torch.relu(self.second(self.first(x)) + self.shortcut(x))
+        return self.head(x)
+
+
+def trained_looking(network: nn.Module, seed: int = 0) -> nn.Module:
+    """Give batch norms statistics and weights that are not those of a fresh network."""
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in network.parameters():
+        fan = max(parameter[0].numel(), 1) if parameter.ndim > 1 else 4
+        parameter.data = torch.randn(parameter.shape, generator=generator) * (2 / fan) ** 0.5
+    for name, buffer in network.named_buffers():
+        if name.endswith("running_mean"):
+            buffer.copy_(0.3 * torch.randn(buffer.shape, generator=generator))
+        if name.endswith("running_var"):
+            buffer.copy_(0.5 + torch.rand(buffer.shape, generator=generator))
+    return network.eval()
+
+
+def residual(*, classes: int = 2, axes: int = 2, seed: int = 0) -> nn.Module:
+    """Return a residual network in evaluation mode with fixed weights."""
+    return trained_looking(Residual(classes=classes, axes=axes), seed)
+
+
+def images(n: int, *, axes: int = 2, size: int = 16, seed: int = 1) -> Tensor:
+    """Return (n, 1, size[, size]) of normal noise."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn((n, 1, *(size,) * axes), generator=generator)
