@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from solarxai.errors import ContractError
 from solarxai.provenance import array_hash, content_hash, file_hash, write_atomically
 
-__all__ = ["Classifier", "InputContract"]
+__all__ = ["Classifier", "InputContract", "evaluation_mode"]
 
 _FORMAT = 1
 
@@ -114,12 +115,8 @@ class Classifier:
         self, images: npt.NDArray[np.float32], *, batch_size: int = 32
     ) -> npt.NDArray[np.float32]:
         """Return the network's outputs (sample, class) before softmax, in evaluation mode."""
-        was_training = self.network.training
-        self.network.eval()
-        try:
+        with evaluation_mode(self.network):
             blocks = [self.network(b) for b in torch.split(self.tensor(images), batch_size)]
-        finally:
-            self.network.train(was_training)
         if not blocks:
             return np.zeros((0, len(self.contract.classes)), dtype=np.float32)
         return torch.cat(blocks).numpy().astype(np.float32)
@@ -265,6 +262,18 @@ class Classifier:
             "architecture": self.architecture,
             "options": dict(self.options),
         }
+
+
+@contextmanager
+def evaluation_mode(network: nn.Module) -> Iterator[None]:
+    """Put a network into evaluation mode, and each of its modules back as it was."""
+    before = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in before:
+            module.training = training
 
 
 def _build(architecture: str, options: Mapping[str, Any]) -> nn.Module:

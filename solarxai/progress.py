@@ -17,7 +17,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
-__all__ = ["Bars", "Display", "Journal", "Lines", "Progress", "Stage", "describe_stage"]
+__all__ = ["Bars", "Display", "Journal", "Lines", "Progress", "Stage", "counts", "describe_stage"]
+
+
+def _unseen(stage: Stage) -> None:
+    del stage
 
 
 @dataclass(kw_only=True)
@@ -40,7 +44,7 @@ class Stage:
     unit: str = "units"
     total: int | None = None
     clock: Callable[[], float] = field(default=lambda: 0.0, repr=False)
-    changed: Callable[[Stage], None] = field(default=lambda stage: None, repr=False)
+    changed: Callable[[Stage], None] = field(default=_unseen, repr=False)
     done: int = 0
     skipped: int = 0
     failed: int = 0
@@ -141,9 +145,7 @@ class Lines:
         Seconds between lines of one stage.
     """
 
-    def __init__(
-        self, stream: TextIO, *, now: Callable[[], str], interval: float = 30.0
-    ) -> None:
+    def __init__(self, stream: TextIO, *, now: Callable[[], str], interval: float = 30.0) -> None:
         self._stream = stream
         self._now = now
         self._interval = interval
@@ -151,7 +153,9 @@ class Lines:
 
     def open(self, stage: Stage) -> None:
         """Say that a stage begins, and start its clockwork."""
-        self.say(f"{stage.name}: started" + (f", {stage.total} {stage.unit}" if stage.total else ""))
+        self.say(
+            f"{stage.name}: started" + (f", {stage.total} {stage.unit}" if stage.total else "")
+        )
         self._over = threading.Event()
         threading.Thread(target=self._beat, args=(stage, self._over), daemon=True).start()
 
@@ -165,7 +169,7 @@ class Lines:
 
     def say(self, text: str) -> None:
         """Write one line with the time before it."""
-        print(f"{self._now()} {text}", file=self._stream, flush=True)  # noqa: T201
+        print(f"{self._now()} {text}", file=self._stream, flush=True)
 
     def _beat(self, stage: Stage, over: threading.Event) -> None:
         while not over.wait(self._interval):
@@ -197,12 +201,14 @@ class Bars:
 
     def update(self, stage: Stage) -> None:
         """Move the bar."""
-        text = f"{stage.unit}, {stage.rate:.1f}/s" + (f", {stage.failed} failed" * bool(stage.failed))
+        text = f"{stage.unit}, {stage.rate:.1f}/s" + (
+            f", {stage.failed} failed" * bool(stage.failed)
+        )
         self._bars.update(
             self._tasks[id(stage)],
             total=stage.total,
             completed=stage.done + stage.skipped + stage.failed,
-            text=f"{text} {stage.note}",
+            text=f"{text} {stage.note}".rstrip(),
         )
 
     def close(self, stage: Stage) -> None:
@@ -243,9 +249,7 @@ class Progress:
         self.stages: list[Stage] = []
 
     @contextmanager
-    def stage(
-        self, name: str, *, total: int | None = None, unit: str = "units"
-    ) -> Iterator[Stage]:
+    def stage(self, name: str, *, total: int | None = None, unit: str = "units") -> Iterator[Stage]:
         """Open a stage; its counts are shown until the block ends, and journalled at its end."""
         display = self._display
         stage = Stage(
@@ -253,7 +257,7 @@ class Progress:
             unit=unit,
             total=total,
             clock=self._clock,
-            changed=display.update if display else lambda stage: None,
+            changed=display.update if display else _unseen,
         )
         self.stages.append(stage)
         self.event("stage started", stage=name, total=total, unit=unit)

@@ -1,4 +1,4 @@
-"""The vocabulary: the names, dimensions and units of an Observation and of Samples, and their checks.
+"""The vocabulary: names, dimensions and units of an Observation and of Samples, and their checks.
 
 An *Observation* is one image of the Sun: an `xarray.Dataset` on (y, x).
 *Samples* are the blocks cut from observations: an `xarray.Dataset` on (sample, y, x), whose every

@@ -1,1 +1,1 @@
-"""Network architectures, one a file: each class is an `nn.Module` whose arguments are YAML options."""
+"""Network architectures, one a file: an `nn.Module` whose arguments are its YAML options."""

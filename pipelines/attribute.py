@@ -1,0 +1,254 @@
+"""Samples and a classifier made into a segment of saliency maps, one shard a unit."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import xarray as xr
+from pydantic import Field
+
+from pipelines.cluster import PlainLoop
+from solarxai import attribution, patches, tasks
+from solarxai.classifier import Classifier
+from solarxai.errors import ContractError, SolarxaiError
+from solarxai.explainers import Explainer
+from solarxai.progress import Progress, Stage
+from solarxai.provenance import (
+    code_hash,
+    versions,
+    write_atomically,
+)
+from solarxai.segment import Segment
+from solarxai.store import Store, create_store
+from solarxai.workflow import Cluster, Folder, Outcome, sound
+
+__all__ = ["OUTPUTS", "run"]
+
+OUTPUTS = ("store/**/*", "baselines.npy")
+
+Explainers = Annotated[
+    list[dict[str, Any]], Field(min_length=1), sound(attribution.parse_explainers)
+]
+Split = Literal["train", "validation", "test", "all"]
+Positive = Annotated[int, Field(ge=1)]
+
+_A_DAY = 86400
+
+FOUR = ({"method": "gradient"}, {"method": "grad_cam"}, {"method": "hires_cam"},
+        {"method": "expected_gradients"})  # fmt: skip
+
+
+def run(
+    *,
+    out: Path,
+    cluster: Cluster | None = None,
+    progress: Progress | None = None,
+    threads: int = 1,
+    explainers: Explainers = list(FOUR),  # noqa: B006
+    split: Split | None = None,
+    batch_size: Positive = 32,
+    shard_size: Positive = 256,
+    store: Folder | None = None,
+    seed: int = 0,
+) -> Outcome:
+    """Write a sealed segment of `out/store`, and tell its root hash.
+
+    Parameters
+    ----------
+    out
+        Folder of the run; it holds `samples/`, `ingest.json` and `classifier.safetensors`.
+    cluster, progress
+        Where shards are attributed, and who follows.
+    threads
+        Not used: a shard is attributed on one thread, wherever it runs, so that its bytes agree.
+    explainers
+        One mapping a method: {method: name, **fields of its dataclass}. Where one has the field
+        `n_baselines`, as many are drawn from the samples the classifier was trained on, or, where
+        those are not at hand, from the samples of this run.
+    split
+        The samples to attribute; those of "test" if a classifier was trained on this run's own
+        samples, otherwise "all".
+    batch_size
+        Images in one pass; part of the run key, since sums depend on it at 1e-7.
+    shard_size
+        Rows of a shard.
+    store
+        A store elsewhere, to gather several runs; `out/store` if None.
+    seed
+        Of the draw of baselines.
+
+    Raises
+    ------
+    ContractError
+        when samples and classifier do not fit, or there is no sample to attribute.
+    """
+    del threads
+    progress = progress or Progress()
+    checkpoint = out / "classifier.safetensors"
+    classifier = Classifier.load(checkpoint)
+    samples = _chosen(out, split, classifier)
+    parsed = attribution.parse_explainers(explainers)
+    drawn, place = _drawn(out, classifier, parsed, seed)
+    baselines = None if drawn is None else torch.from_numpy(drawn)
+    shaping: dict[str, Any] = {"baselines": baselines, "batch_size": batch_size}
+    opened = _opened(out, store)
+    segment = opened.begin(
+        samples,
+        list(parsed),
+        run_key=attribution.run_key(samples, classifier, parsed, shard_size=shard_size, **shaping),
+        provenance={
+            **_provenance(classifier, parsed, batch_size),
+            "baselines": {
+                "number": 0 if drawn is None else len(drawn),
+                "seed": seed,
+                "drawn from": place,
+            },
+        },
+        shard_size=shard_size,
+        checkpoint=checkpoint.read_bytes(),
+        variables=attribution.layout(samples, classifier, parsed, **shaping),
+    )
+    file = None if drawn is None else _saved(drawn, out / "baselines.npy")
+    shared = (segment.path, explainers, file, batch_size)
+    with progress.stage("attribute", total=samples.sizes["sample"], unit="samples") as stage:
+        _write_missing(segment, cluster or PlainLoop(), stage, shared)
+    return _sealed(opened, segment, stage, samples)
+
+
+def _chosen(out: Path, split: Split | None, classifier: Classifier) -> xr.Dataset:
+    """Return the samples to attribute, with the column `split`."""
+    samples = _labelled(out)
+    _check_fit(samples, classifier)
+    wanted = split or ("test" if (out / "split.json").is_file() else "all")
+    if wanted == "all":
+        return samples
+    chosen = samples.isel(sample=samples["split"].values == wanted)
+    if not chosen.sizes["sample"]:
+        raise ContractError(
+            f"none of the {samples.sizes['sample']} samples is in the split {wanted!r}",
+            remedy="Attribute `split: all`, or train on these samples.",
+        )
+    return chosen
+
+
+def _labelled(folder: Path) -> xr.Dataset:
+    """Return the samples of a run with the split that its training made, "none" without one."""
+    samples = patches.open_samples(folder / "samples")
+    made = folder / "split.json"
+    sides = json.loads(made.read_text()) if made.is_file() else {}
+    column = [sides.get(name, "none") for name in samples["sample_id"].values]
+    return samples.assign_coords(split=("sample", np.array(column, dtype=object)))
+
+
+def _drawn(
+    out: Path, classifier: Classifier, explainers: Mapping[str, Explainer], seed: int
+) -> tuple[npt.NDArray[np.float32] | None, str]:
+    """Return as many baselines as the neediest method asks for, and where they come from."""
+    number = max((getattr(e, "n_baselines", 0) for e in explainers.values()), default=0)
+    if not number:
+        return None, "none needed"
+    training, place = _training_samples(out)
+    return attribution.draw_baselines(training, classifier, n=number, seed=seed).numpy(), place
+
+
+def _saved(baselines: npt.NDArray[np.float32], path: Path) -> Path:
+    buffer = io.BytesIO()
+    np.save(buffer, baselines)
+    write_atomically(path, buffer.getvalue())
+    return path
+
+
+def _training_samples(out: Path) -> tuple[xr.Dataset, str]:
+    """Return what the classifier was trained on and its place, or this run's samples."""
+    if (out / "split.json").is_file():
+        return _labelled(out), "training split"
+    if (out / "classifier" / "split.json").is_file():
+        return _labelled(out / "classifier"), "training split of the classifier's workflow"
+    samples = _labelled(out)
+    everywhere = np.full(samples.sizes["sample"], "train", dtype=object)
+    return samples.assign_coords(split=("sample", everywhere)), "the samples of the run itself"
+
+
+def _check_fit(samples: xr.Dataset, classifier: Classifier) -> None:
+    wanted = classifier.contract
+    shape, scale = (samples.sizes["y"], samples.sizes["x"]), samples.attrs["scale_mm"]
+    if shape != tuple(wanted.shape) or not np.isclose(scale, wanted.scale_mm):
+        raise ContractError(
+            f"the samples are {shape} pixels of {scale} Mm, the classifier takes "
+            f"{tuple(wanted.shape)} of {wanted.scale_mm} Mm",
+            remedy=f"Set ingest.patch_size to {wanted.shape[0]} and ingest.scale_mm to "
+            f"{wanted.scale_mm}.",
+        )
+
+
+def _provenance(
+    classifier: Classifier, explainers: Mapping[str, Explainer], batch_size: int
+) -> dict[str, Any]:
+    """Return what made the maps, without a path or a time."""
+    return {
+        "classifier": classifier.hash,
+        "architecture": classifier.architecture,
+        "explainers": {name: asdict(explainer) for name, explainer in explainers.items()},
+        "batch_size": batch_size,
+        "code": code_hash(),
+        "versions": versions(),
+    }
+
+
+def _opened(out: Path, elsewhere: Path | None) -> Store:
+    """Return the store, made whole in one step, and free of what a killed run left in it."""
+    path = elsewhere or out / "store"
+    draft = path.with_name(f".{path.name}.draft")
+    if not (path / "store.json").is_file() and (not path.exists() or not any(path.iterdir())):
+        shutil.rmtree(draft, ignore_errors=True)
+        create_store(draft)
+        draft.rename(path)
+    store = create_store(path)
+    store.remove_stale(before=time.time() - (_A_DAY if elsewhere else 0))
+    return store
+
+
+def _write_missing(
+    segment: Segment, cluster: Cluster, stage: Stage, shared: tuple[Any, ...]
+) -> None:
+    missing = segment.missing()
+    sizes = [_size(segment, shard) for shard in missing]
+    stage.skip(segment.n_rows - sum(sizes))
+    calls = ((*shared, shard) for shard in missing)
+    for index, result in cluster.run(tasks.attribute_shard, calls):
+        if isinstance(result, SolarxaiError):
+            raise result
+        stage.advance(sizes[index])
+
+
+def _size(segment: Segment, shard: int) -> int:
+    rows = segment.rows(shard)
+    return len(range(rows.start, rows.stop))
+
+
+def _sealed(store: Store, segment: Segment, stage: Stage, samples: xr.Dataset) -> Outcome:
+    segment.seal()
+    whole = all(other.sealed for other in store.segments())
+    times = np.datetime_as_string(samples["time"].values, unit="s")
+    return Outcome(
+        outputs=(segment.path / "SEALED.json",),
+        done=stage.done,
+        skipped=stage.skipped,
+        figures={
+            "maps": segment.n_rows * len(segment.methods),
+            "methods": ", ".join(segment.methods),
+            "run": segment.run[:16],
+            "root hash": store.root_hash() if whole else "none, another run is unfinished",
+        },
+        next_command=f"solarxai query {{out}}/store --time {times[0]}/{times[-1]}",
+    )

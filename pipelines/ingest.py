@@ -1,0 +1,136 @@
+"""The files of a catalog made into blocks of samples, some files a unit."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from pipelines.cluster import PlainLoop
+from solarxai import tasks
+from solarxai.catalog import Catalog, Reference
+from solarxai.errors import IngestError, SolarxaiError
+from solarxai.progress import Progress, Stage
+from solarxai.provenance import content_hash, write_atomically
+from solarxai.workflow import Cluster, InputFile, Outcome, sound
+
+__all__ = ["OUTPUTS", "run"]
+
+OUTPUTS = ("samples/*.nc", "samples/*.json", "ingest.json")
+
+FILES_A_BLOCK = 16
+"""Files ingested by one unit of work into one block: opening a block costs as much as cutting one
+file, so one file a block would make every reader slow."""
+
+CatalogFile = Annotated[InputFile, sound(Catalog.load)]
+OnError = Literal["raise", "skip"]
+Positive = Annotated[int, Field(ge=1)]
+
+
+def run(
+    *,
+    out: Path,
+    cluster: Cluster | None = None,
+    progress: Progress | None = None,
+    threads: int = 1,
+    catalog: CatalogFile | None = None,
+    patch_size: Positive = 64,
+    scale_mm: Annotated[float, Field(gt=0)] = 0.5,
+    on_error: OnError = "raise",
+    first: Positive | None = None,
+) -> Outcome:
+    """Write `out/samples/<block>.nc` and `out/ingest.json`, and count the samples.
+
+    Parameters
+    ----------
+    out
+        Folder of the run.
+    cluster, progress
+        Where files are ingested, and who follows.
+    threads
+        Not used: a file is ingested on one thread.
+    catalog
+        The catalog; that of the step `synth` if None.
+    patch_size
+        Pixels along each side of a sample.
+    scale_mm
+        Mm per pixel of a sample.
+    on_error
+        What a file that cannot be ingested does: "raise" stops the run, "skip" leaves the file out
+        and records it.
+    first
+        Ingest only so many files, from the top of the catalog.
+
+    Raises
+    ------
+    SolarxaiError
+        when a file cannot be ingested and is not to be skipped, or none could be.
+    """
+    del threads
+    listed = Catalog.load(catalog or out / "data" / "catalog.yaml")
+    references = (listed if first is None else listed.prune(first)).references
+    (out / "samples").mkdir(parents=True, exist_ok=True)
+    blocks = _blocks(references, out / "samples")
+    settings = (patch_size, scale_mm, on_error == "skip")
+    with (progress or Progress()).stage("ingest", total=len(references), unit="files") as stage:
+        _ingest_missing(blocks, cluster or PlainLoop(), stage, settings)
+    records = [json.loads(path.read_text()) for path in blocks]
+    failures = tuple(failure for record in records for failure in record["failures"])
+    _check_any(failures, len(references))
+    counts = Counter[str]()
+    for record in records:
+        counts.update(record.get("counts", {}))
+    told: dict[str, Any] = {
+        "shape": [patch_size, patch_size],
+        "scale_mm": scale_mm,
+        "counts": dict(sorted(counts.items())),
+        "blocks": [path.stem for path in blocks],
+        "failures": failures,
+    }
+    write_atomically(out / "ingest.json", json.dumps(told, indent=1, sort_keys=True).encode())
+    made = [path.with_suffix(".nc") for path in blocks]
+    return Outcome(
+        outputs=(out / "ingest.json",),
+        units=(*blocks, *(path for path in made if path.is_file())),
+        done=stage.done,
+        skipped=stage.skipped,
+        failed=len(failures),
+        failures=failures,
+        figures={name: n for name, n in told["counts"].items() if n},
+        next_command="solarxai train {out}",
+    )
+
+
+def _blocks(references: Sequence[Reference], folder: Path) -> dict[Path, Sequence[Reference]]:
+    """Return the references of each block by the path of its record."""
+    groups = [references[i : i + FILES_A_BLOCK] for i in range(0, len(references), FILES_A_BLOCK)]
+    return {folder / f"{content_hash([r.key for r in group])}.json": group for group in groups}
+
+
+def _ingest_missing(
+    blocks: Mapping[Path, Sequence[Reference]],
+    cluster: Cluster,
+    stage: Stage,
+    settings: tuple[int, float, bool],
+) -> None:
+    missing = {path: group for path, group in blocks.items() if not path.is_file()}
+    stage.skip(sum(len(group) for path, group in blocks.items() if path not in missing))
+    calls = ((tuple(group), path, *settings) for path, group in missing.items())
+    for _, result in cluster.run(tasks.ingest_block, calls):
+        if isinstance(result, SolarxaiError):
+            raise result
+        stage.fail(len(result["failures"]))
+        stage.advance(len(result["files"]) - len(result["failures"]))
+
+
+def _check_any(failures: Sequence[Mapping[str, str]], files: int) -> None:
+    if len(failures) == files:
+        raise IngestError(
+            f"none of the {files} files could be ingested; the first is {failures[0]['file']}: "
+            f"{failures[0]['error']}",
+            remedy=failures[0]["remedy"],
+        )

@@ -1,0 +1,88 @@
+"""A classifier learnt from the samples of a run: one task, in this process."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from pipelines.options import with_options_of
+from solarxai import patches, training
+from solarxai.progress import Progress
+from solarxai.provenance import write_atomically
+from solarxai.workflow import Cluster, Outcome
+
+__all__ = ["OUTPUTS", "run"]
+
+OUTPUTS = ("classifier.safetensors", "training.json", "split.json", "epochs/*.safetensors")
+
+
+@with_options_of(training.train, without={"threads", "scale_mm", "keep_epochs", "progress"})
+def run(
+    *,
+    out: Path,
+    cluster: Cluster | None = None,
+    progress: Progress | None = None,
+    threads: int = 1,
+    fractions: tuple[float, float, float] = (0.6, 0.2, 0.2),
+    keep_epochs: bool = False,
+    **options: Any,
+) -> Outcome:
+    """Write `out/classifier.safetensors`, `training.json` and `split.json`, and tell the scores.
+
+    Parameters
+    ----------
+    out
+        Folder of the run; it holds `samples/` and `ingest.json`.
+    cluster
+        Not used: training is one task.
+    progress
+        Follows the epochs.
+    threads
+        Threads of torch.
+    fractions
+        Of the regions: for training, validation and test.
+    keep_epochs
+        Keep the classifier of every epoch in `out/epochs/`.
+    **options
+        Those of `solarxai.training.train`.
+    """
+    del cluster
+    progress = progress or Progress()
+    ingested = json.loads((out / "ingest.json").read_text())
+    samples = patches.split(
+        patches.open_samples(out / "samples"), fractions=fractions, seed=int(options["seed"])
+    )
+    epochs = int(options["epochs"])
+    if keep_epochs:
+        (out / "epochs").mkdir(exist_ok=True)
+    with progress.stage("train", total=epochs, unit="epochs") as stage:
+        trained = training.train(
+            samples,
+            threads=threads,
+            scale_mm=ingested["scale_mm"],
+            keep_epochs=out / "epochs" if keep_epochs else None,
+            progress=stage.reach,
+            **options,
+        )
+    return _written(trained, samples, out)
+
+
+def _written(trained: training.Training, samples: xr.Dataset, out: Path) -> Outcome:
+    files = out / "classifier.safetensors", out / "training.json", out / "split.json"
+    trained.classifier.save(files[0])
+    write_atomically(files[1], json.dumps(trained.record(), indent=1, sort_keys=True).encode())
+    sides = dict(zip(samples["sample_id"].values, samples["split"].values, strict=True))
+    write_atomically(files[2], json.dumps(sides, indent=0, sort_keys=True).encode())
+    scores = trained.metrics["test"].scores
+    figures = {f"{name} (test)": str(scores[name]) for name in ("accuracy", "tss", "roc_auc")}
+    for column, found in trained.shortcuts.items():
+        figures[f"accuracy of {column} alone"] = str(found["accuracy"])
+    return Outcome(
+        outputs=files,
+        done=len(trained.history),
+        figures={**figures, "classifier": trained.classifier.hash[:16]},
+        next_command="solarxai attribute {out}",
+    )

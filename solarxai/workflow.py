@@ -1,0 +1,429 @@
+"""A workflow file, read and checked as a whole: a plan that can run, or every complaint at once.
+
+The keys of the file that name a pipeline are steps; what stands below such a key are the keyword
+parameters of that pipeline's `run`. There is no second list of options: the function's own
+signature is the schema, checked strictly.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import inspect
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Protocol, get_type_hints
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+)
+from ruamel.yaml.comments import CommentedMap
+
+from solarxai.errors import SolarxaiError, WorkflowError
+from solarxai.registry import near_name
+from solarxai.workflow_file import (
+    Complaint,
+    builtin,
+    line_of,
+    plain_complaints,
+    read_tree,
+    read_value,
+)
+
+__all__ = [
+    "STEPS",
+    "Cluster",
+    "Folder",
+    "InputFile",
+    "Outcome",
+    "Step",
+    "Workflow",
+    "WorkflowFile",
+    "describe_options",
+    "load",
+    "make_cluster",
+    "options_of",
+    "single_step",
+    "sound",
+]
+
+STEPS = ("synth", "ingest", "classifier", "train", "attribute", "validate")
+"""Steps in the order in which data flow through them."""
+
+_GIVEN = frozenset({"out", "cluster", "progress", "threads"})
+"""Parameters of a pipeline that the run supplies; all others are options."""
+
+
+class Cluster(Protocol):
+    """Where units of work run: in this process, in others, on other machines."""
+
+    def run(
+        self, function: Callable[..., Any], calls: Iterable[tuple[Any, ...]]
+    ) -> Iterator[tuple[int, Any]]:
+        """Yield (index of the call, its result or the `SolarxaiError` it raised) as they end."""
+
+    def close(self) -> None:
+        """Let go of processes and machines."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a step of a run gives back.
+
+    Parameters
+    ----------
+    outputs
+        Files whose bytes speak for the whole output; their hashes are kept and checked.
+    units
+        Other files, whose presence and size are checked.
+    done, skipped, failed
+        Units computed now, there already, and left out because of an error.
+    failures
+        One record a unit left out: file, error, remedy.
+    figures
+        Headline numbers and words, by name.
+    sentences
+        What a reader should take away.
+    next_command
+        What to type next; "{out}" stands for the folder of the run.
+    """
+
+    outputs: tuple[Path, ...]
+    units: tuple[Path, ...] = ()
+    done: int = 0
+    skipped: int = 0
+    failed: int = 0
+    failures: tuple[Mapping[str, str], ...] = ()
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    sentences: tuple[str, ...] = ()
+    next_command: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One step of a workflow: a pipeline and its checked options.
+
+    Parameters
+    ----------
+    name
+        Its key in the file.
+    run
+        The pipeline.
+    options
+        Every keyword parameter of the pipeline, defaults filled in.
+    """
+
+    name: str
+    run: Callable[..., Outcome]
+    options: Mapping[str, Any]
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Return the patterns of all files the pipeline makes, relative to the run's folder."""
+        return tuple(getattr(sys.modules[self.run.__module__], "OUTPUTS", ()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workflow:
+    """A workflow whose every option has been checked.
+
+    Parameters
+    ----------
+    name
+        What the run is called.
+    steps
+        In the order in which data flow.
+    seed
+        The seed of every step that does not state its own.
+    threads
+        Threads of torch in training and validation; part of every key.
+    cluster
+        Where units of work run: a name of the group `solarxai.clusters`.
+    workers
+        Processes of that cluster.
+    """
+
+    name: str
+    steps: tuple[Step, ...]
+    seed: int = 0
+    threads: int = 1
+    cluster: str = "none"
+    workers: int = 2
+
+
+class _Header(BaseModel):
+    """What a workflow file says beside its steps."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: str = Field(default="", pattern=r"^[A-Za-z0-9_.-]*$")
+    description: str = ""
+    seed: int = Field(default=0, ge=0)
+    threads: int = Field(default=1, ge=1)
+    cluster: str = "none"
+    workers: int = Field(default=2, ge=1)
+
+
+def sound(check: Callable[..., Any]) -> AfterValidator:
+    """Return a validator that turns a `SolarxaiError` of `check(value)` into a complaint."""
+
+    def validate(value: Any) -> Any:
+        try:
+            check(value)
+        except SolarxaiError as error:
+            raise ValueError(str(error)) from error
+        return value
+
+    return AfterValidator(validate)
+
+
+def _beside(path: Path, info: ValidationInfo) -> Path:
+    folder = (info.context or {}).get("folder", Path())
+    return Path(folder, path.expanduser()).resolve()
+
+
+def _a_file(path: Path) -> Path:
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}; paths are relative to the workflow file")
+    return path
+
+
+@dataclass(frozen=True)
+class PathMeaning:
+    """What a path among the options stands for in a step's key: "bytes", "workflow" or nothing."""
+
+    kind: str
+
+
+InputFile = Annotated[Path, AfterValidator(_beside), AfterValidator(_a_file), PathMeaning("bytes")]
+"""An option that names a file to read; in a step's key it stands for the file's bytes."""
+
+WorkflowFile = Annotated[
+    Path, AfterValidator(_beside), AfterValidator(_a_file), PathMeaning("workflow")
+]
+"""An option that names another workflow; in a step's key it stands for what that one trains."""
+
+Folder = Annotated[Path, AfterValidator(_beside), PathMeaning("place")]
+"""An option that names a folder to write in; it is no part of a step's key."""
+
+
+def load(path: Path, *, settings: Iterable[str] = ()) -> Workflow:
+    """Return the workflow of a YAML file, every option checked.
+
+    Parameters
+    ----------
+    path
+        The file: YAML 1.2.
+    settings
+        Changes such as "train.epochs=3", with a YAML value, applied before the checks.
+
+    Raises
+    ------
+    WorkflowError
+        naming every problem at once, with lines.
+    """
+    tree = read_tree(path)
+    complaints = [*plain_complaints(tree), *_apply(settings, tree)]
+    if complaints:
+        raise _refusal(path, complaints)
+    return _check(tree, path, folder=path.parent)
+
+
+def single_step(name: str, options: Mapping[str, Any], *, seed: int, threads: int) -> Workflow:
+    """Return the workflow of one step whose options were typed on the command line."""
+    tree = CommentedMap({"name": name, "seed": seed, "threads": threads, name: dict(options)})
+    return _check(tree, Path(f"solarxai {name}"), folder=Path())
+
+
+def options_of(run: Callable[..., Any]) -> type[BaseModel]:
+    """Return the strict model of a pipeline's options, made from its signature."""
+    hints = get_type_hints(run, include_extras=True)
+    fields: dict[str, Any] = {}
+    for name, parameter in inspect.signature(run).parameters.items():
+        if name not in _GIVEN:
+            default = ... if parameter.default is parameter.empty else parameter.default
+            fields[name] = (hints[name], default)
+    return create_model("options", __config__=_STRICT, **fields)
+
+
+def describe_options(name: str) -> list[str]:
+    """Return one line an option of a pipeline: its name, type and default."""
+    run = _pipelines()[name].load()
+    hints = get_type_hints(run)
+    lines = []
+    for option, parameter in inspect.signature(run).parameters.items():
+        if option not in _GIVEN:
+            kind = re.sub(r"[\w.]+\.(?=\w)", "", inspect.formatannotation(hints[option]))
+            kind = re.sub(r"^Optional\[(.*)\]$|^(.*) \| None$", r"\1\2", kind)
+            default = "" if parameter.default is parameter.empty else f" [{parameter.default}]"
+            lines.append(f"--{option}  {kind}{default}")
+    return lines
+
+
+def make_cluster(name: str, *, workers: int) -> Cluster:
+    """Return the cluster of that name, from the entry points `solarxai.clusters`.
+
+    Raises
+    ------
+    WorkflowError
+        when there is no such cluster.
+    """
+    known = {point.name: point for point in importlib.metadata.entry_points(group=_CLUSTERS)}
+    if name not in known:
+        raise WorkflowError(
+            f"cluster {name!r} is not one of {', '.join(sorted(known))}",
+            remedy=near_name(name, sorted(known)) or "Choose one of these names.",
+        )
+    made: Cluster = known[name].load()(workers=workers)
+    return made
+
+
+_CLUSTERS = "solarxai.clusters"
+_PIPELINES = "solarxai.pipelines"
+_STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def _check(tree: CommentedMap, path: Path, *, folder: Path) -> Workflow:
+    pipelines = _pipelines()
+    blocks = {name: tree[name] for name in STEPS if name in tree}
+    stray = {name: value for name, value in tree.items() if name not in STEPS}
+    complaints = []
+    try:
+        header = _Header.model_validate_json(json.dumps(builtin(stray)))
+    except ValidationError as error:
+        header = _Header()
+        complaints += _located(error, tree, (), [*_Header.model_fields, *STEPS])
+    steps = []
+    for name, block in blocks.items():
+        if name not in pipelines:
+            complaints.append(Complaint(line_of(tree, (name,)), _uninstalled(name)))
+            continue
+        run = pipelines[name].load()
+        options, found = _options(run, name, tree, block, seed=header.seed, folder=folder)
+        complaints += found
+        steps.append(Step(name=name, run=run, options=options))
+    complaints += [*_flow_complaints(tree, blocks), *_cluster_complaints(tree, header.cluster)]
+    if complaints:
+        raise _refusal(path, complaints)
+    stated = header.model_dump(exclude={"name", "description"})
+    return Workflow(name=header.name or path.stem, steps=tuple(steps), **stated)
+
+
+def _options(
+    run: Callable[..., Any], name: str, tree: CommentedMap, block: Any, *, seed: int, folder: Path
+) -> tuple[dict[str, Any], list[Complaint]]:
+    """Return the checked options of a step; a pipeline's `complaints(options)` has a say too."""
+    model = options_of(run)
+    given = builtin(block) if block is not None else {}
+    if not isinstance(given, dict):
+        return {}, [Complaint(line_of(tree, (name,)), f"{name}: options expected, as `key: value`")]
+    if "seed" in model.model_fields:
+        given = {"seed": seed, **given}
+    try:
+        made = model.model_validate_json(json.dumps(given), context={"folder": folder})
+    except ValidationError as error:
+        return {}, _located(error, tree, (name,), list(model.model_fields))
+    options = {key: getattr(made, key) for key in type(made).model_fields}
+    check = getattr(sys.modules[run.__module__], "complaints", None)
+    line = line_of(tree, (name,))
+    return options, [Complaint(line, f"{name}: {text}") for text in check(options)] if check else []
+
+
+def _flow_complaints(tree: CommentedMap, blocks: Mapping[str, Any]) -> list[Complaint]:
+    found = []
+    if not blocks:
+        found.append(Complaint(1, f"no step at all; a workflow has some of {', '.join(STEPS)}"))
+    if "train" in blocks and "classifier" in blocks:
+        text = "classifier and train exclude each other: use a classifier, or train one"
+        found.append(Complaint(line_of(tree, ("classifier",)), text))
+    ingest = blocks.get("ingest")
+    if "synth" in blocks and isinstance(ingest, Mapping) and ingest.get("catalog"):
+        text = "ingest.catalog: the synth step makes the catalog; drop one of the two"
+        found.append(Complaint(line_of(tree, ("ingest", "catalog")), text))
+    return found
+
+
+def _cluster_complaints(tree: CommentedMap, name: str) -> list[Complaint]:
+    known = sorted(importlib.metadata.entry_points(group=_CLUSTERS).names)
+    if not known:
+        return [Complaint(0, "cluster: none is installed; run `pip install -e .` again")]
+    if name in known:
+        return []
+    text = f"cluster: {name!r} is not one of {', '.join(known)}. {near_name(name, known)}"
+    return [Complaint(line_of(tree, ("cluster",)), text.rstrip())]
+
+
+def _pipelines() -> dict[str, importlib.metadata.EntryPoint]:
+    found = {point.name: point for point in importlib.metadata.entry_points(group=_PIPELINES)}
+    if not found:
+        raise WorkflowError(
+            f"no pipeline is installed under the entry points {_PIPELINES!r}",
+            remedy="Install the package: `pip install -e .` in its folder, or `make install`.",
+        )
+    return found
+
+
+def _uninstalled(name: str) -> str:
+    return f"{name}: no such pipeline is installed; run `pip install -e .` again"
+
+
+def _apply(settings: Iterable[str], tree: CommentedMap) -> list[Complaint]:
+    found = []
+    for setting in settings:
+        words, equals, text = setting.partition("=")
+        *parents, last = words.split(".")
+        if not equals or not last:
+            found.append(Complaint(0, f"--set {setting}: write it as step.option=value"))
+            continue
+        node: Any = tree
+        for parent in parents:
+            if node.get(parent) is None:
+                node[parent] = CommentedMap()
+            node = node[parent]
+            if not isinstance(node, CommentedMap):
+                found.append(Complaint(0, f"--set {setting}: {parent} holds no options"))
+                break
+        else:
+            node[last] = read_value(text)
+    return found
+
+
+def _located(
+    error: ValidationError, tree: CommentedMap, stem: tuple[str, ...], known: list[str]
+) -> list[Complaint]:
+    found = []
+    for item in error.errors():
+        place = (*stem, *item["loc"])
+        words = ".".join(str(part) for part in place)
+        if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            text = f"{words}: unknown key. {_near(str(place[-1]), known, depth=len(item['loc']))}"
+        else:
+            text = f"{words}: {item['msg'].removeprefix('Value error, ')}"
+            if item["type"] not in ("value_error", "missing"):
+                text += f", not {item['input']!r:.60}"
+        found.append(Complaint(line_of(tree, place), text))
+    return found
+
+
+def _near(word: str, known: list[str], *, depth: int) -> str:
+    if depth > 1:
+        return "Remove it"
+    return near_name(word, known) or f"Known are {', '.join(sorted(known))}"
+
+
+def _refusal(path: Path, complaints: list[Complaint]) -> WorkflowError:
+    ordered = sorted(complaints, key=lambda complaint: complaint.line)
+    texts = [f"line {c.line}: {c.text}" if c.line else c.text for c in ordered]
+    if len(texts) == 1:
+        return WorkflowError(f"{path}: {texts[0]}", remedy="Nothing was run.")
+    listed = "".join(f"\n  {text}" for text in texts)
+    return WorkflowError(f"{path}: {len(texts)} problems:{listed}\n", remedy="Nothing was run.")

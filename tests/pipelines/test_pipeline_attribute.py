@@ -1,0 +1,165 @@
+"""Shards are units: the plain loop, processes, and a run killed half-way write the same bytes."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from pipelines import attribute
+from pipelines.cluster import LocalProcesses, PlainLoop
+from solarxai import patches
+from solarxai.errors import ContractError, SolarxaiError
+from solarxai.provenance import file_hash
+from solarxai.query import open_store
+from solarxai.store import Store
+
+METHODS = [{"method": "gradient"}, {"method": "expected_gradients", "samples": 8, "n_baselines": 8}]
+SMALL = {"explainers": METHODS[:1], "shard_size": 3}
+
+
+class Killed(PlainLoop):
+    """A loop that ends after some units, as a killed run does."""
+
+    def __init__(self, units):
+        self._units = units
+
+    def run(self, function, calls):
+        for unit, result in super().run(function, calls):
+            if unit == self._units:
+                raise KeyboardInterrupt
+            yield unit, result
+
+
+def hashes(store):
+    return {
+        path.relative_to(store).as_posix(): file_hash(path)
+        for path in store.rglob("*")
+        if path.is_file() and path.name != "index.sqlite"
+    }
+
+
+def test_a_loop_and_processes_write_the_same_bytes(run_of_its_own, tmp_path):
+    twin = tmp_path / "twin"
+    shutil.copytree(run_of_its_own, twin)
+    both = {**SMALL, "explainers": METHODS}
+    alone = attribute.run(out=run_of_its_own, **both)
+    cluster = LocalProcesses(workers=2)
+    together = attribute.run(out=twin, cluster=cluster, **both)
+    cluster.close()
+    assert alone.figures == together.figures
+    assert hashes(run_of_its_own / "store") == hashes(twin / "store")
+    assert Store(twin / "store").root_hash() == alone.figures["root hash"]
+
+
+def test_an_interrupted_run_goes_on_and_ends_with_the_same_root_hash(run_of_its_own, tmp_path):
+    whole = tmp_path / "whole"
+    shutil.copytree(run_of_its_own, whole)
+    expected = attribute.run(out=whole, split="all", **SMALL)
+    with pytest.raises(KeyboardInterrupt):
+        attribute.run(out=run_of_its_own, split="all", cluster=Killed(2), **SMALL)
+    assert not Store(run_of_its_own / "store").segments()[0].sealed
+    resumed = attribute.run(out=run_of_its_own, split="all", **SMALL)
+    assert resumed.skipped == 9
+    assert resumed.done + resumed.skipped == expected.done
+    assert resumed.figures["root hash"] == expected.figures["root hash"]
+
+
+def test_what_a_killed_run_left_in_the_store_is_swept(run_of_its_own):
+    attribute.run(out=run_of_its_own, **SMALL)
+    left = run_of_its_own / "store" / "segments" / ".begin-half"
+    left.mkdir()
+    draft = run_of_its_own / ".store.draft"
+    draft.mkdir()
+    attribute.run(out=run_of_its_own, **SMALL)
+    assert not left.exists()
+
+
+def test_by_default_the_test_split_of_a_training_is_attributed(run_of_its_own):
+    attribute.run(out=run_of_its_own, **SMALL)
+    found = open_store(run_of_its_own / "store").query()
+    sides = json.loads((run_of_its_own / "split.json").read_text())
+    assert set(found["split"].values) == {"test"}
+    assert found.sizes["sample"] == sum(side == "test" for side in sides.values())
+
+
+def test_without_a_training_all_samples_are_attributed_and_the_baselines_say_so(run_of_its_own):
+    (run_of_its_own / "split.json").unlink()
+    attribute.run(out=run_of_its_own, explainers=METHODS[1:])
+    store = open_store(run_of_its_own / "store")
+    samples = patches.open_samples(run_of_its_own / "samples")
+    assert store.query().sizes["sample"] == samples.sizes["sample"]
+    told = store.segments()[0].provenance["baselines"]
+    assert told == {"number": 8, "seed": 0, "drawn from": "the samples of the run itself"}
+
+
+def test_baselines_come_from_the_workflow_that_trained_the_classifier(run_of_its_own):
+    elsewhere = run_of_its_own / "classifier"
+    elsewhere.mkdir()
+    shutil.copytree(run_of_its_own / "samples", elsewhere / "samples")
+    (run_of_its_own / "split.json").rename(elsewhere / "split.json")
+    attribute.run(out=run_of_its_own, explainers=METHODS[1:])
+    told = open_store(run_of_its_own / "store").segments()[0].provenance["baselines"]
+    assert told["drawn from"] == "training split of the classifier's workflow"
+
+
+def test_no_baselines_are_drawn_for_methods_without_them(run_of_its_own):
+    attribute.run(out=run_of_its_own, explainers=[{"method": "gradient"}], shard_size=8)
+    assert not (run_of_its_own / "baselines.npy").exists()
+    told = open_store(run_of_its_own / "store").segments()[0].provenance["baselines"]
+    assert told["drawn from"] == "none needed"
+
+
+def test_maps_are_those_of_the_library_function(run_of_its_own):
+    import torch
+
+    from solarxai.attribution import attribute as plain
+    from solarxai.attribution import parse_explainers
+    from solarxai.classifier import Classifier
+
+    attribute.run(out=run_of_its_own, explainers=METHODS, shard_size=3)
+    found = open_store(run_of_its_own / "store").query().load()
+    maps = plain(
+        found,
+        Classifier.load(run_of_its_own / "classifier.safetensors"),
+        parse_explainers(METHODS),
+        baselines=torch.from_numpy(np.load(run_of_its_own / "baselines.npy")),
+        batch_size=32,
+    )
+    largest = np.abs(maps["gradient"].values).max()
+    np.testing.assert_allclose(
+        found["gradient"], maps["gradient"], rtol=2**-10, atol=1e-6 * largest
+    )
+    np.testing.assert_array_equal(found["score"], maps["score"])
+
+
+def test_runs_are_gathered_in_a_store_elsewhere(run_of_its_own, tmp_path):
+    shared = tmp_path / "archive"
+    attribute.run(out=run_of_its_own, store=shared, **SMALL)
+    attribute.run(out=run_of_its_own, store=shared, **{**SMALL, "shard_size": 5})
+    assert len(open_store(shared).segments()) == 2
+    assert not (run_of_its_own / "store").exists()
+
+
+def test_samples_of_another_scale_are_refused(run_of_its_own):
+    classifier = run_of_its_own / "classifier.safetensors"
+    data = classifier.read_bytes().replace(b'\\"scale_mm\\": 0.5', b'\\"scale_mm\\": 0.7')
+    classifier.write_bytes(data)
+    with pytest.raises(ContractError, match=r"Set ingest\.patch_size to 64"):
+        attribute.run(out=run_of_its_own, **SMALL)
+
+
+def test_a_split_without_samples_is_refused(run_of_its_own):
+    sides = json.loads((run_of_its_own / "split.json").read_text())
+    told = json.dumps(dict.fromkeys(sides, "train"))
+    (run_of_its_own / "split.json").write_text(told)
+    with pytest.raises(ContractError, match="is in the split 'test'"):
+        attribute.run(out=run_of_its_own, **SMALL)
+
+
+def test_a_store_in_the_way_is_not_touched(run_of_its_own):
+    (run_of_its_own / "store").mkdir()
+    (run_of_its_own / "store" / "thesis.txt").write_text("mine")
+    with pytest.raises(SolarxaiError, match="cannot become a store"):
+        attribute.run(out=run_of_its_own, **SMALL)
+    assert (run_of_its_own / "store" / "thesis.txt").read_text() == "mine"

@@ -1,0 +1,113 @@
+"""Every shipped workflow is a plan that can run; the quickstart is run, made small."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from solarxai.execution import plan
+from solarxai.workflow import load
+
+WORKFLOWS = sorted((Path(__file__).parent.parent / "workflows").glob("*.yaml"))
+QUICKSTART = next(path for path in WORKFLOWS if path.stem == "quickstart")
+
+TINY = [
+    "synth.n=40", "synth.clutter=false", "train.epochs=2", "train.n_bootstrap=50",
+    "attribute.explainers=[{method: gradient}, {method: grad_cam}]", "attribute.shard_size=2",
+    "validate.n_bootstrap=50",
+]  # fmt: skip
+
+
+def command(out, *more):
+    words = [word for setting in TINY for word in ("--set", setting)]
+    begin = [sys.executable, "-c", "from solarxai.cli import main; main()", "run", str(QUICKSTART)]
+    return [*begin, "--out", str(out), "--cluster", "none", *words, *more]
+
+
+def environment():
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+
+
+def type_in(out, *more):
+    return subprocess.run(
+        command(out, *more), env=environment(), capture_output=True, text=True, check=False
+    )
+
+
+def root_hash(told):
+    (line,) = (line for line in told.splitlines() if "root hash" in line)
+    return line.split()[-1]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("finished") / "run"
+    ended = type_in(out)
+    assert ended.returncode == 0, ended.stderr
+    return out, ended
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_a_shipped_workflow_is_a_sound_plan(path, monkeypatch):
+    monkeypatch.setenv("SOLARXAI_REAL_DATA", os.environ.get("SOLARXAI_REAL_DATA", "/nowhere"))
+    steps = [item.step.name for item in plan(load(path), out=None)]
+    assert steps[-2:] == ["attribute", "validate"]
+    assert "train" in steps or "classifier" in steps
+
+
+def test_the_quickstart_ends_with_a_verdict_and_the_next_command(finished):
+    out, ended = finished
+    assert "penumbra" in ended.stdout
+    assert f"next: solarxai query {out}/store --time " in ended.stdout
+    assert "Traceback" not in ended.stderr
+    assert (out / "report" / "index.html").stat().st_size > 10_000
+    assert json.loads((out / "report" / "report.json").read_text())["checks"]
+
+
+def test_the_journal_tells_every_stage(finished):
+    events = [json.loads(line) for line in (finished[0] / "run.jsonl").read_text().splitlines()]
+    ended = [event["stage"] for event in events if event["event"] == "stage ended"]
+    assert ended == ["synth", "ingest", "train", "attribute", "validate"]
+
+
+def test_the_quickstart_repeated_does_nothing_and_says_so(finished):
+    out, first = finished
+    again = type_in(out)
+    assert again.returncode == 0
+    assert again.stdout.count("there already, nothing done") == 5
+    assert root_hash(again.stdout) == root_hash(first.stdout)
+
+
+def test_the_command_it_names_next_works(finished):
+    _, ended = finished
+    (line,) = (line for line in ended.stdout.splitlines() if line.startswith("next: solarxai "))
+    words = [sys.executable, "-c", "from solarxai.cli import main; main()"]
+    words += line.removeprefix("next: solarxai ").split()
+    asked = subprocess.run(
+        [*words, "--json"], env=environment(), capture_output=True, text=True, check=False
+    )
+    assert asked.returncode == 0, asked.stderr
+    rows = json.loads(asked.stdout)
+    assert rows
+    assert {"time", "label", "score"} <= set(rows[0])
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_any_moment_goes_on_to_the_same_root_hash(finished, tmp_path):
+    expected = root_hash(finished[1].stdout)
+    out = tmp_path / "killed"
+    for tenths in (25, 45, 60, 70, 80, 90, 95, 100, 110, 120):
+        running = subprocess.Popen(
+            command(out), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        time.sleep(tenths / 10)
+        running.send_signal(signal.SIGKILL)
+        running.wait()
+    ended = type_in(out)
+    assert ended.returncode == 0, ended.stderr
+    assert root_hash(ended.stdout) == expected
