@@ -62,7 +62,7 @@ def test_a_shipped_workflow_is_a_sound_plan(path, monkeypatch):
 
 def test_the_quickstart_ends_with_a_verdict_and_the_next_command(finished):
     out, ended = finished
-    assert "penumbra" in ended.stdout
+    assert "\nsynthetic: " in ended.stdout
     assert f"next: solarxai query {out}/store --time " in ended.stdout
     assert "Traceback" not in ended.stderr
     assert (out / "report" / "index.html").stat().st_size > 10_000

@@ -351,6 +351,7 @@ def _sentence(
         return f"{origin}: undecided; no sunspot is called so, so there is no call to lose."
     said = f"this model {outcome}" if outcome != "undecided" else "undecided"
     facts = f"removing it flips {_percent(removed)} of {removed.structures} sunspots"
+    facts += f" in {removed.regions} region{'s' * (removed.regions != 1)}"
     if outcome == "undecided":
         facts = facts.replace("it", "the penumbra", 1)
     if not math.isnan(control.value):
@@ -359,7 +360,7 @@ def _sentence(
     if removed.structures < limits.min_structures:
         hedges.append(f"fewer than {limits.min_structures} sunspots")
     if removed.regions < limits.trusted_regions:
-        hedges.append(f"{removed.regions} region(s) only: the interval is not to be trusted")
+        hedges.append("so few regions that the interval is not to be trusted")
     sentence = f"{origin}: {said} ({'; '.join([facts, *hedges])})"
     if swayed:
         sentence += f"; its answer is swayed by {', '.join(swayed)}"

@@ -93,13 +93,14 @@ class Patch:
         """Return the mask and the quiet pixels its stray light darkens.
 
         Those within two pixels, and those within six where the image, smoothed over 1.5 pixels, is
-        darker than the quiet Sun by more than its contrast. Without them the outline of what is
-        replaced would stay visible.
+        darker than the quiet Sun's median by more than its contrast (1.48 median absolute
+        deviations). Without them the outline of what is replaced would stay visible.
         """
         if self.granulation is None:
             return mask
-        values = self.granulation.values
-        dark = ndimage.gaussian_filter(self.image, 1.5) < values.mean() - values.std()
+        middle = np.median(self.granulation.values)
+        contrast = 1.4826 * np.median(np.abs(self.granulation.values - middle))
+        dark = ndimage.gaussian_filter(self.image, 1.5) < middle - contrast
         near, far = (ndimage.binary_dilation(mask, iterations=n) for n in (2, 6))
         return np.asarray(mask | ((near | (far & dark)) & (self.segmentation == QUIET)))
 

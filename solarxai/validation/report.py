@@ -75,7 +75,7 @@ class Limits:
     painted_ratio: float = 3.0
     score_tolerance: float = 0.01
     nuisance_flip: float = 0.1
-    nuisance_share: float = 0.5
+    nuisance_share: float = 0.25
     accuracy: float = 0.8
     min_structures: int = 5
     min_regions: int = 2

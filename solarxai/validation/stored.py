@@ -37,7 +37,7 @@ def validate(
     store
         What `solarxai.open_store` returns.
     methods
-        Explainers to judge; None means all that the runs have in common.
+        Explainers to judge; None means all that the runs have in common, an empty list none.
     run
         Run key, or its first characters; None means all runs.
     n_bootstrap, seed, limits, max_structures, null_structures, progress
@@ -46,9 +46,9 @@ def validate(
     Raises
     ------
     ValidationError
-        when the runs explain different classifiers, no map is there, or nothing was held out.
+        when the runs explain different classifiers, or nothing was held out of training.
     QueryError
-        when a method or run is unknown.
+        when a method or run is unknown, or the runs have no method in common.
     """
     samples = stored_samples(store, methods=methods, run=run)
     report = validate_samples(
@@ -72,15 +72,10 @@ def stored_samples(
 
     Raises
     ------
-    ValidationError
-        when there is no map of any method.
+    QueryError
+        when a method or run is unknown, or the runs have no method in common.
     """
     samples = store.query(methods=methods, run=run)
-    if not samples.attrs["methods"]:
-        raise ValidationError(
-            f"{store.path}: the runs have no method in common",
-            remedy="Name one run, or attribute again with the methods you want.",
-        )
     first = np.unique(samples["sample_id"].values.astype(str), return_index=True)[1]
     return samples.isel(sample=np.sort(first))
 

@@ -62,7 +62,7 @@ def test_the_sentence_states_the_fractions_with_their_intervals(spots, classifie
     _, _, verdict = judged(spots, classifier("rim"))
     assert verdict.sentence.startswith(
         "synthetic: this model looks at the penumbra (removing it flips 100 % [83, 100] of 20 "
-        "sunspots, the same area of quiet Sun 0 % [0, 17])"
+        "sunspots in 10 regions, the same area of quiet Sun 0 % [0, 17])"
     )
 
 
@@ -85,7 +85,7 @@ def test_one_region_leaves_the_verdict_undecided(spots, classifier):
     alone = spots.assign_coords(region=("sample", np.array(["AR 1"] * 40, dtype=object)))
     _, _, verdict = judged(alone, classifier("rim"))
     assert verdict.outcome == "undecided"
-    assert "1 region(s) only: the interval is not to be trusted" in verdict.sentence
+    assert "in 1 region, the same area" in verdict.sentence
 
 
 def test_without_a_sunspot_called_so_there_is_nothing_to_lose(spots, classifier):
@@ -156,6 +156,23 @@ def test_quiet_sun_keeps_two_pixels_from_structures():
     radius = np.hypot(y, x)
     assert not quiet[radius < 9].any()
     assert quiet[radius > 11].all()
+
+
+def test_the_wings_of_a_penumbra_are_replaced_with_it(spots):
+    image = spots["image"].values.copy()
+    y, x = np.mgrid[:32, :32] - 15.5
+    radius = np.hypot(y, x)
+    image[0][(radius >= 8) & (radius < 11.5)] = 0.92
+    shaded = spots.copy()
+    shaded["image"] = spots["image"].copy(data=image)
+    patch = cut_patches(shaded, scale_mm=0.5)[0]
+    wings = patch.with_wings(patch.part(PENUMBRA))
+    assert wings[(radius >= 4) & (radius < 10)].all()
+    assert wings[(radius >= 10) & (radius < 11)].mean() > 0.9
+    assert not wings[radius < 4].any()
+    assert not wings[radius > 15].any()
+    made = pictures(patch, "sunspot")["penumbra removed"]
+    assert made[(radius > 8) & (radius < 10)].mean() == pytest.approx(1.0, abs=0.03)
 
 
 def test_every_intervention_gives_a_picture(spots):

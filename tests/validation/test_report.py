@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -135,3 +137,9 @@ def test_json_takes_numpy_numbers():
     table = {"rows": [{"a": np.float32(0.5), "b": np.int64(3), "c": np.bool_(True)}]}
     made = Report(checks=(), verdicts=(), tables=table)
     assert json.loads(made.to_json())["tables"]["rows"] == [{"a": 0.5, "b": 3, "c": True}]
+
+
+def test_the_guide_states_every_limit_with_its_default():
+    guide = (Path(__file__).parents[2] / "docs" / "validation.md").read_text()
+    for field in fields(Limits):
+        assert f"| `{field.name}` | {field.default} |" in guide

@@ -99,8 +99,14 @@ def test_runs_without_a_common_method_are_refused(tmp_path):
     samples = mock_samples(8)
     write(path, untrained(0), run="first", samples=samples)
     write(path, untrained(0), run="second", samples=samples, methods={"slope": Gradient()})
-    with pytest.raises(ValidationError, match="the runs have no method in common"):
+    with pytest.raises(QueryError, match="have no method in common"):
         stored_samples(open_store(path))
+
+
+def test_without_methods_the_interventions_alone_are_judged(store):
+    report = validate(store, methods=[], n_bootstrap=20)
+    assert report.verdicts[0].origin == "synthetic"
+    assert {check.method for check in report.checks} == {"", "edge detector (Sobel)"}
 
 
 def test_an_unknown_method_is_refused(store):
