@@ -2,6 +2,8 @@
 
 import json
 import os
+import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from solarxai import cli
 from solarxai.execution import plan
 from solarxai.workflow import load
 
@@ -97,15 +100,90 @@ def test_the_command_it_names_next_works(finished):
     assert {"time", "label", "score"} <= set(rows[0])
 
 
+def ask(monkeypatch, capsys, *words):
+    monkeypatch.setattr(sys, "argv", ["solarxai", *map(str, words)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    captured = capsys.readouterr()
+    return ended.value.code, captured.out, captured.err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--time", "2011"], "--time '2011' is not a range. Write it as --time FROM/TO."),
+        (["--time", "noon/night"], "'noon' is not a time"),
+        (["--time", "2014/2011"], "ends (2011-01-01T00:00:00) before it begins"),
+        (["--time", "1999/2000"], "The store holds "),
+        (["--nearest", "noon"], "'noon' is not a time"),
+        (["--score", "low/high"], "--score 'low/high' is not a range"),
+        (["--label", "sunspott"], "Did you mean 'sunspot'?"),
+        (["--method", "gradiant"], "Did you mean 'gradient'?"),
+        (["--run", "zz"], "no run begins with 'zz'"),
+        (["-o", "maps.csv"], "cannot be written as '.csv'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_question_gets_one_sentence(
+    finished, tmp_path, monkeypatch, capsys, words, told
+):  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    code, out, err = ask(monkeypatch, capsys, "query", finished[0] / "store", *words)
+    assert code == 2
+    assert told in err
+    assert err.count("\n") == 1
+    assert out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_are_found_by_score_and_written_as_netcdf_zarr_and_fits(
+    finished, tmp_path, monkeypatch, capsys
+):
+    store = finished[0] / "store"
+    code, out, _ = ask(monkeypatch, capsys, "query", store, "--score", "/", "--json")
+    assert code == 0
+    rows = json.loads(out)
+    for name in ("maps.nc", "maps.zarr", "maps"):
+        code, out, _ = ask(monkeypatch, capsys, "query", store, "-o", tmp_path / name)
+        assert code == 0
+        assert out == f"{tmp_path / name}: {len(rows)} samples\n"
+    assert len(list((tmp_path / "maps").glob("*.fits"))) == len(rows)
+
+
+def test_a_flipped_bit_is_told_by_verify(finished, tmp_path, monkeypatch, capsys):
+    store = tmp_path / "store"
+    shutil.copytree(finished[0] / "store", store)
+    code, out, _ = ask(monkeypatch, capsys, "verify", store)
+    assert code == 0
+    assert root_hash(out) == root_hash(finished[1].stdout)
+    path = min(store.rglob("gradient/c.*"))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    code, out, _ = ask(monkeypatch, capsys, "verify", store)
+    assert code == 1
+    assert "damaged: " in out
+
+
+def test_validate_exits_with_its_verdict_and_writes_the_page(
+    finished, tmp_path, monkeypatch, capsys
+):
+    words = ("validate", finished[0] / "store", "--report", tmp_path / "report", "--json")
+    code, out, _ = ask(monkeypatch, capsys, *words)
+    assert code == json.loads(out)["exit_code"]
+    assert (tmp_path / "report" / "index.html").is_file()
+
+
 @pytest.mark.slow
 def test_a_run_killed_at_any_moment_goes_on_to_the_same_root_hash(finished, tmp_path):
     expected = root_hash(finished[1].stdout)
     out = tmp_path / "killed"
-    for tenths in (25, 45, 60, 70, 80, 90, 95, 100, 110, 120):
+    moments = random.Random(1)
+    for _ in range(10):
         running = subprocess.Popen(
             command(out), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        time.sleep(tenths / 10)
+        time.sleep(moments.uniform(3, 12))
         running.send_signal(signal.SIGKILL)
         running.wait()
     ended = type_in(out)
