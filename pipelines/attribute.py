@@ -34,7 +34,8 @@ from solarxai.workflow import Cluster, Folder, Outcome, sound
 
 __all__ = ["OUTPUTS", "run"]
 
-OUTPUTS = ("store/**/*", "baselines.npy")
+OUTPUTS = ("attribute.json", "baselines.npy")
+"""No finished segment is ever removed: another configuration is another segment of the store."""
 
 Explainers = Annotated[
     list[dict[str, Any]], Field(min_length=1), sound(attribution.parse_explainers)
@@ -102,10 +103,13 @@ def run(
     baselines = None if drawn is None else torch.from_numpy(drawn)
     shaping: dict[str, Any] = {"baselines": baselines, "batch_size": batch_size}
     opened = _opened(out, store)
+    key = attribution.run_key(samples, classifier, parsed, shard_size=shard_size, **shaping)
+    if store is None:
+        _drop_unfinished(opened, key)
     segment = opened.begin(
         samples,
         list(parsed),
-        run_key=attribution.run_key(samples, classifier, parsed, shard_size=shard_size, **shaping),
+        run_key=key,
         provenance={
             **_provenance(classifier, parsed, batch_size),
             "baselines": {
@@ -122,7 +126,7 @@ def run(
     shared = (segment.path, explainers, file, batch_size)
     with progress.stage("attribute", total=samples.sizes["sample"], unit="samples") as stage:
         _write_missing(segment, cluster or PlainLoop(), stage, shared)
-    return _sealed(opened, segment, stage, samples)
+    return _sealed(opened, segment, stage, samples, out)
 
 
 def _chosen(out: Path, split: Split | None, classifier: Classifier) -> xr.Dataset:
@@ -218,6 +222,13 @@ def _opened(out: Path, elsewhere: Path | None) -> Store:
     return store
 
 
+def _drop_unfinished(store: Store, run_key: str) -> None:
+    """Remove what runs of other options or other code began here and nobody will finish."""
+    for segment in store.segments():
+        if segment.run != run_key and not segment.sealed:
+            shutil.rmtree(segment.path)
+
+
 def _write_missing(
     segment: Segment, cluster: Cluster, stage: Stage, shared: tuple[Any, ...]
 ) -> None:
@@ -236,12 +247,16 @@ def _size(segment: Segment, shard: int) -> int:
     return len(range(rows.start, rows.stop))
 
 
-def _sealed(store: Store, segment: Segment, stage: Stage, samples: xr.Dataset) -> Outcome:
-    segment.seal()
+def _sealed(
+    store: Store, segment: Segment, stage: Stage, samples: xr.Dataset, out: Path
+) -> Outcome:
+    told = {"run": segment.run, "root hash": segment.seal()}
+    write_atomically(out / "attribute.json", json.dumps(told, indent=1).encode())
     whole = all(other.sealed for other in store.segments())
-    times = np.datetime_as_string(samples["time"].values, unit="s")
+    times = samples["time"].values.astype("datetime64[s]")
+    first, after = times.min(), times.max() + np.timedelta64(1, "s")
     return Outcome(
-        outputs=(segment.path / "SEALED.json",),
+        outputs=(segment.path / "SEALED.json", out / "attribute.json"),
         done=stage.done,
         skipped=stage.skipped,
         figures={
@@ -250,5 +265,5 @@ def _sealed(store: Store, segment: Segment, stage: Stage, samples: xr.Dataset) -
             "run": segment.run[:16],
             "root hash": store.root_hash() if whole else "none, another run is unfinished",
         },
-        next_command=f"solarxai query {{out}}/store --time {times[0]}/{times[-1]}",
+        next_command=f"solarxai query {{out}}/store --time {first}/{after}",
     )

@@ -74,22 +74,18 @@ def run(
         when network, weights and contract do not fit.
     """
     del threads
-    progress = progress or Progress()
     path = out / "classifier.safetensors"
     results: tuple[Result, ...] = ()
-    with progress.stage("classifier", total=1, unit="classifiers") as stage:
-        if checkpoint is not None:
-            write_atomically(path, checkpoint.read_bytes())
-        elif network is not None and weights is not None:
-            made = Classifier.from_import(
-                network=network, weights=weights, contract=contract or {}, options=options
-            )
-            made.save(path)
-        elif workflow is not None:
-            results = _trained_elsewhere(workflow, out, cluster or PlainLoop(), progress)
-            trained = out / "classifier" / "classifier.safetensors"
-            write_atomically(path, trained.read_bytes())
-        stage.advance()
+    if checkpoint is not None:
+        write_atomically(path, checkpoint.read_bytes())
+    elif network is not None and weights is not None:
+        made = Classifier.from_import(
+            network=network, weights=weights, contract=contract or {}, options=options
+        )
+        made.save(path)
+    elif workflow is not None:
+        results = _trained_elsewhere(workflow, out, cluster or PlainLoop(), progress or Progress())
+        write_atomically(path, (out / "classifier" / path.name).read_bytes())
     figures = dict(results[-1].outcome.figures) if results else {}
     return Outcome(
         outputs=(path,), done=1, figures={**figures, "classifier": Classifier.load(path).hash[:16]}

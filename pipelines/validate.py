@@ -61,7 +61,7 @@ def run(
     store
         The store; `out/store` if None.
     **options
-        Those of `solarxai.validation.validate`.
+        Those of `solarxai.validation.validate`; `run` is by default that of this folder.
 
     Raises
     ------
@@ -72,6 +72,7 @@ def run(
     folder = out / "report"
     folder.mkdir(exist_ok=True)
     opened = open_store(store or out / "store")
+    options["run"] = options["run"] or _own_run(out)
     chosen = {name: options[name] for name in ("methods", "run")}
     with (progress or Progress()).stage("validate", unit="checks") as stage, _threads(threads):
         made = validation.validate(opened, progress=stage.reach, **options)
@@ -81,6 +82,12 @@ def run(
         write_page(report, samples, classifier, folder / "index.html", progress=stage.reach)
     write_atomically(folder / "report.json", report.to_json().encode())
     return _told(report, folder)
+
+
+def _own_run(out: Path) -> str | None:
+    """Return the run that was attributed in this folder: the store may hold others."""
+    path = out / "attribute.json"
+    return str(json.loads(path.read_text())["run"]) if path.is_file() else None
 
 
 def _with_files_left_out(report: Report, out: Path) -> dict[str, Any]:

@@ -41,9 +41,7 @@ Then ask the store:
 `--debug`, anywhere on the line, shows where in the code an error came from.
 """,
 )
-synth_app = typer.Typer(
-    no_args_is_help=True, help="Draw a synthetic Sun with known truth, as FITS."
-)
+synth_app = typer.Typer(no_args_is_help=True, help="Draw a synthetic Sun, as FITS with its truth.")
 catalog_app = typer.Typer(no_args_is_help=True, help="Check a catalog of files, or build one.")
 app.add_typer(synth_app, name="synth")
 app.add_typer(catalog_app, name="catalog")
@@ -96,10 +94,8 @@ _STAGE = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 @app.command()
 def run(
-    workflow: Annotated[
-        Path, typer.Argument(help="A workflow, such as workflows/quickstart.yaml.")
-    ],
-    out: Annotated[Path | None, typer.Option(help="Folder of the run [runs/NAME].")] = None,
+    workflow: WorkflowPath,
+    out: OutOption = None,
     cluster: ClusterName = None,
     workers: Workers = None,
     resume: Resume = False,
@@ -117,10 +113,8 @@ def run(
 
 @app.command()
 def plan(
-    workflow: Annotated[
-        Path, typer.Argument(help="A workflow, such as workflows/quickstart.yaml.")
-    ],
-    out: Annotated[Path | None, typer.Option(help="Folder of the run [runs/NAME].")] = None,
+    workflow: WorkflowPath,
+    out: OutOption = None,
     settings: Settings = None,
     as_json: AsJson = False,
 ) -> None:
@@ -348,15 +342,14 @@ def catalog_fido(
     from solarxai.errors import CatalogError
     from solarxai.fido import catalog_from_fido, search_fido
 
-    between = _between(time, "--time", str)
-    if not between or None in between:
+    first, last = _between(time, "--time", str) or ("", "")
+    if not first or not last:
         raise CatalogError(f"--time {time!r} is not A/B", remedy="Give both ends.")
-    table = search_fido(between, instrument=instrument, physobs=physobs)
+    table = search_fido((first, last), instrument=instrument, physobs=physobs)
     catalog = catalog_from_fido(table, name=output.stem, folder=output.parent, region=region)
     catalog.save(output)
-    typer.echo(
-        f"{output}: {len(catalog.references)} files; fetch them, then `solarxai catalog check`"
-    )
+    typer.echo(f"{output}: {len(catalog.references)} files; when they are fetched, type")
+    typer.echo(f"solarxai catalog check {output} --fill")
 
 
 def main() -> None:
@@ -380,13 +373,15 @@ def _tell(error: Exception) -> int:
     """Print one sentence and a cure on standard error; return the exit code."""
     from solarxai.errors import SolarxaiError
 
-    kind = type(error).__name__
+    kind, said = type(error).__name__, getattr(error, "format_message", None)
     if isinstance(error, SolarxaiError):
         text = str(error)
-    elif hasattr(error, "format_message"):
-        if not error.format_message():
+    elif said is not None:
+        if not said():
             return 2
-        text = f"{error.format_message().rstrip('.')}. See `solarxai --help`."
+        text = f"{said().rstrip('.')}. See `solarxai --help`."
+    elif kind.endswith("ConnectionError"):
+        text = f"the network does not answer ({str(error).rstrip('.')}). Try again with a network."
     elif isinstance(error, OSError) and error.strerror:
         text = f"{error.filename or kind}: {error.strerror}. Mend this and try again."
     else:

@@ -149,22 +149,22 @@ class Lines:
         self._stream = stream
         self._now = now
         self._interval = interval
-        self._over = threading.Event()
+        self._over: dict[int, threading.Event] = {}
 
     def open(self, stage: Stage) -> None:
         """Say that a stage begins, and start its clockwork."""
         self.say(
             f"{stage.name}: started" + (f", {stage.total} {stage.unit}" if stage.total else "")
         )
-        self._over = threading.Event()
-        threading.Thread(target=self._beat, args=(stage, self._over), daemon=True).start()
+        over = self._over[id(stage)] = threading.Event()
+        threading.Thread(target=self._beat, args=(stage, over), daemon=True).start()
 
     def update(self, stage: Stage) -> None:
         """Leave new counts to the next line."""
 
     def close(self, stage: Stage) -> None:
         """Stop the clockwork and say how the stage ended."""
-        self._over.set()
+        self._over.pop(id(stage)).set()
         self.say(f"{describe_stage(stage)}, {stage.seconds:.1f} s")
 
     def say(self, text: str) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from solarxai.execution import Result
 from solarxai.progress import Stage
 
@@ -22,11 +24,12 @@ def describe_results(results: Sequence[Result], stages: Sequence[Stage], *, out:
     results
         One a step.
     stages
-        Those followed while the steps were taken, for the speed.
+        Those followed while the steps were taken, for the speed; of several of one name (another
+        workflow's, inside a step) the first counts.
     out
         Folder of the run, as the user typed it.
     """
-    timed = {stage.name: stage for stage in stages}
+    timed = {stage.name: stage for stage in reversed(stages)}
     lines = [line for result in results for line in _describe(result, timed.get(result.name))]
     sentences = [sentence for result in results for sentence in result.outcome.sentences]
     commands = [r.outcome.next_command for r in results if r.outcome.next_command]
@@ -35,12 +38,16 @@ def describe_results(results: Sequence[Result], stages: Sequence[Stage], *, out:
 
 
 def describe_rows(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return records as a table whose columns line up, under their names."""
+    """Return records as a table whose columns line up under their names, numbers to 3 decimals."""
     if not rows:
         return "none"
-    texts = [list(rows[0]), *([f"{value}" for value in row.values()] for row in rows)]
+    texts = [list(rows[0]), *([_text(value) for value in row.values()] for row in rows)]
     widths = [max(len(line[column]) for line in texts) for column in range(len(rows[0]))]
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in texts)
+
+
+def _text(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, float | np.floating) else str(value)
 
 
 def _describe(result: Result, stage: Stage | None) -> list[str]:

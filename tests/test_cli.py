@@ -198,6 +198,34 @@ def test_a_catalog_is_compared_with_its_files(solarxai, tmp_path):
     assert "1 files, 1 problems" in told
 
 
+def test_a_catalog_is_made_from_a_search_and_filled_when_its_files_are_fetched(
+    solarxai, tmp_path, monkeypatch
+):
+    from astropy.table import Table
+
+    url = "https://archive.example/hmi.sharp_cea_720s.377.20110215_020000_TAI.continuum.fits"
+    found = Table({"url": [url], "Instrument": ["HMI"]})
+    monkeypatch.setattr("solarxai.fido.search_fido", lambda time, **words: found)
+    catalog = tmp_path / "mine.yaml"
+    words = ("--time", "2011-02-15T01:00/2011-02-15T02:00", "--region", "NOAA 11158")
+    code, told, _ = solarxai("catalog", "fido", *words, "-o", catalog)
+    assert code == 0
+    assert told.splitlines()[-1] == f"solarxai catalog check {catalog} --fill"
+    assert solarxai("catalog", "check", catalog, "--fill")[0] == 2
+    (tmp_path / url.rpartition("/")[2]).write_bytes(b"an image")
+    assert solarxai("catalog", "check", catalog, "--fill")[:2] == (0, "mine: 1 files, 0 problems\n")
+
+
+def test_archives_that_do_not_answer_are_told(solarxai, tmp_path, monkeypatch):
+    def silence(time, **words):
+        raise ConnectionError("No online VSO mirrors could be found.")
+
+    monkeypatch.setattr("solarxai.fido.search_fido", silence)
+    code, _, err = solarxai("catalog", "fido", "--time", "2011/2012", "-o", tmp_path / "x.yaml")
+    assert code == 2
+    assert "the network does not answer (No online VSO mirrors could be found). Try" in err
+
+
 def test_methods_are_listed_with_their_options(solarxai):
     code, told, _ = solarxai("methods")
     assert code == 0

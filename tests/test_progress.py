@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 from pathlib import Path
 
 from solarxai.progress import Bars, Journal, Lines, Progress, Stage, describe_stage
@@ -68,8 +69,21 @@ def test_lines_beat_while_a_stage_is_silent():
         for _ in range(500):
             if "4/9 epochs" in stream.getvalue():
                 break
-            __import__("time").sleep(0.01)
+            time.sleep(0.01)
     assert "train: 4/9 epochs" in stream.getvalue()
+
+
+def test_a_stage_inside_another_silences_neither_and_both_end():
+    stream = io.StringIO()
+    lines = Lines(stream, now=noon, interval=0.01)
+    progress = Progress(display=lines)
+    with progress.stage("classifier"), progress.stage("train"):
+        time.sleep(0.05)
+    told = stream.getvalue()
+    assert "classifier: 0/? units\n" in told
+    assert "train: 0/? units\n" in told
+    time.sleep(0.05)
+    assert stream.getvalue() == told
 
 
 def test_bars_leave_one_line_a_stage():

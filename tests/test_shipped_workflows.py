@@ -96,7 +96,8 @@ def test_the_command_it_names_next_works(finished):
     )
     assert asked.returncode == 0, asked.stderr
     rows = json.loads(asked.stdout)
-    assert rows
+    made = next(line for line in ended.stdout.splitlines() if line.startswith("attribute"))
+    assert len(rows) == int(made.split()[1])
     assert {"time", "label", "score"} <= set(rows[0])
 
 

@@ -141,6 +141,18 @@ def test_runs_are_gathered_in_a_store_elsewhere(run_of_its_own, tmp_path):
     assert not (run_of_its_own / "store").exists()
 
 
+def test_a_finished_run_stays_beside_another_and_an_unfinished_one_goes(run_of_its_own):
+    attribute.run(out=run_of_its_own, **SMALL)
+    with pytest.raises(KeyboardInterrupt):
+        attribute.run(out=run_of_its_own, cluster=Killed(0), **{**SMALL, "shard_size": 4})
+    assert len(Store(run_of_its_own / "store").segments()) == 2
+    attribute.run(out=run_of_its_own, **{**SMALL, "shard_size": 5})
+    segments = Store(run_of_its_own / "store").segments()
+    assert sorted(segment.shard_size for segment in segments) == [3, 5]
+    told = json.loads((run_of_its_own / "attribute.json").read_text())
+    assert told["run"] in [segment.run for segment in segments if segment.shard_size == 5]
+
+
 def test_samples_of_another_scale_are_refused(run_of_its_own):
     classifier = run_of_its_own / "classifier.safetensors"
     data = classifier.read_bytes().replace(b'\\"scale_mm\\": 0.5', b'\\"scale_mm\\": 0.7')
