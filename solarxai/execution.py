@@ -322,7 +322,7 @@ def _record(out: Path, name: str) -> dict[str, Any]:
 
 
 def _write_record(out: Path, name: str, record: Mapping[str, Any]) -> None:
-    text = json.dumps(record, indent=1, sort_keys=True, default=_plain)
+    text = json.dumps(record, indent=1, default=_plain)
     write_atomically(out / "steps" / f"{name}.json", text.encode())
 
 
