@@ -210,14 +210,8 @@ def _provenance(
 
 
 def _opened(out: Path, elsewhere: Path | None) -> Store:
-    """Return the store, made whole in one step, and free of what a killed run left in it."""
-    path = elsewhere or out / "store"
-    draft = path.with_name(f".{path.name}.draft")
-    if not (path / "store.json").is_file() and (not path.exists() or not any(path.iterdir())):
-        shutil.rmtree(draft, ignore_errors=True)
-        create_store(draft)
-        draft.rename(path)
-    store = create_store(path)
+    """Return the store, free of what a killed run left in it."""
+    store = create_store(elsewhere or out / "store")
     store.remove_stale(before=time.time() - (_A_DAY if elsewhere else 0))
     return store
 

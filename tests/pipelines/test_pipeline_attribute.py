@@ -69,8 +69,6 @@ def test_what_a_killed_run_left_in_the_store_is_swept(run_of_its_own):
     attribute.run(out=run_of_its_own, **SMALL)
     left = run_of_its_own / "store" / "segments" / ".begin-half"
     left.mkdir()
-    draft = run_of_its_own / ".store.draft"
-    draft.mkdir()
     attribute.run(out=run_of_its_own, **SMALL)
     assert not left.exists()
 
