@@ -18,19 +18,19 @@ import xarray as xr
 from pydantic import Field
 
 from pipelines.cluster import PlainLoop
-from solarxai import attribution, patches, tasks
+from solarxai import attribution, patches
 from solarxai.classifier import Classifier
 from solarxai.errors import ContractError, SolarxaiError
 from solarxai.explainers import Explainer
-from solarxai.progress import Progress, Stage
 from solarxai.provenance import (
     code_hash,
     versions,
     write_atomically,
 )
-from solarxai.segment import Segment
 from solarxai.store import Store, create_store
-from solarxai.workflow import Cluster, Folder, Outcome, sound
+from solarxai.store.segment import Segment
+from solarxai.workflow import Cluster, Folder, Outcome, sound, tasks
+from solarxai.workflow.progress import Progress, Stage
 
 __all__ = ["OUTPUTS", "run"]
 

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 from pipelines.cluster import PlainLoop
 from solarxai.classifier import Classifier
-from solarxai.execution import Result, execute
-from solarxai.progress import Progress
 from solarxai.provenance import write_atomically
 from solarxai.workflow import Cluster, InputFile, Outcome, WorkflowFile, load, sound
-from solarxai.workflow_file import read_tree
+from solarxai.workflow.execution import Result, execute
+from solarxai.workflow.file import read_tree
+from solarxai.workflow.progress import Progress
 
 __all__ = ["OUTPUTS", "complaints", "run"]
 

@@ -11,12 +11,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from pipelines.cluster import PlainLoop
-from solarxai import tasks
 from solarxai.catalog import Catalog, Reference
 from solarxai.errors import IngestError, SolarxaiError
-from solarxai.progress import Progress, Stage
 from solarxai.provenance import content_hash, write_atomically
-from solarxai.workflow import Cluster, InputFile, Outcome, sound
+from solarxai.workflow import Cluster, InputFile, Outcome, sound, tasks
+from solarxai.workflow.progress import Progress, Stage
 
 __all__ = ["OUTPUTS", "run"]
 

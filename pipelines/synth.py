@@ -8,11 +8,10 @@ from typing import Any
 
 from pipelines.cluster import PlainLoop
 from pipelines.options import with_options_of
-from solarxai import tasks
 from solarxai.errors import SolarxaiError
-from solarxai.progress import Progress
 from solarxai.synthetic.archive import scene_files, write_catalog, write_hmi
-from solarxai.workflow import Cluster, Outcome
+from solarxai.workflow import Cluster, Outcome, tasks
+from solarxai.workflow.progress import Progress
 
 __all__ = ["OUTPUTS", "complaints", "run"]
 

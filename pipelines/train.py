@@ -10,9 +10,9 @@ import xarray as xr
 
 from pipelines.options import with_options_of
 from solarxai import patches, training
-from solarxai.progress import Progress
 from solarxai.provenance import write_atomically
 from solarxai.workflow import Cluster, Outcome
+from solarxai.workflow.progress import Progress
 
 __all__ = ["OUTPUTS", "run"]
 

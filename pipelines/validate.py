@@ -15,11 +15,11 @@ from pipelines.options import with_options_of
 from solarxai import validation
 from solarxai.errors import SolarxaiError
 from solarxai.page import write_page
-from solarxai.progress import Progress
 from solarxai.provenance import write_atomically
 from solarxai.query import open_store
 from solarxai.validation import Limits, Report
 from solarxai.workflow import Cluster, Folder, Outcome
+from solarxai.workflow.progress import Progress
 
 __all__ = ["OUTPUTS", "complaints", "run"]
 

@@ -17,8 +17,8 @@ from typer.core import TyperCommand
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from solarxai.progress import Progress
     from solarxai.workflow import Workflow
+    from solarxai.workflow.progress import Progress
 
 __all__ = ["app", "main"]
 
@@ -122,8 +122,7 @@ def plan(
 
     **Example**: `solarxai plan workflows/sunspot_pore.yaml`
     """
-    from solarxai import execution
-    from solarxai.workflow import load
+    from solarxai.workflow import execution, load
 
     chosen = load(workflow, settings=settings or ())
     steps = execution.plan(chosen, out=out or Path("runs") / chosen.name)
@@ -406,7 +405,7 @@ def _stage(name: str, ctx: typer.Context, out: Path, cluster: str | None) -> Non
 def _typed_options(words: Sequence[str]) -> dict[str, Any]:
     """Return {batch_size: 32} for --batch-size 32 or --batch-size=32; values are YAML."""
     from solarxai.errors import WorkflowError
-    from solarxai.workflow_file import read_value
+    from solarxai.workflow.file import read_value
 
     found = {}
     rest = list(words)
@@ -431,9 +430,9 @@ def _placed(workflow: Workflow, cluster: str | None, workers: int | None) -> Wor
 
 
 def _carry_out(workflow: Workflow, out: Path, *, resume: bool) -> None:
-    from solarxai.execution import execute
-    from solarxai.summary import describe_results
     from solarxai.workflow import make_cluster
+    from solarxai.workflow.execution import execute
+    from solarxai.workflow.summary import describe_results
 
     cluster = make_cluster(workflow.cluster, workers=workflow.workers)
     progress = _progress(out)
@@ -448,7 +447,7 @@ def _progress(out: Path | None) -> Progress:
     import time
     from datetime import UTC, datetime
 
-    from solarxai.progress import Bars, Journal, Lines, Progress
+    from solarxai.workflow.progress import Bars, Journal, Lines, Progress
 
     def now() -> str:
         return datetime.now(UTC).isoformat(timespec="seconds")
@@ -487,7 +486,7 @@ def _print_rows(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
     """Print records as JSON, or as a table whose columns line up."""
     import json
 
-    from solarxai.summary import describe_rows
+    from solarxai.workflow.summary import describe_rows
 
     typer.echo(json.dumps(list(rows), indent=1, default=str) if as_json else describe_rows(rows))
 

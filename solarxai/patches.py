@@ -25,6 +25,7 @@ from scipy import ndimage
 
 from solarxai.errors import IngestError, SchemaError
 from solarxai.photosphere import Photosphere, Structure
+from solarxai.photosphere.structures import Region
 from solarxai.schema import (
     INVALID,
     MEASUREMENTS,
@@ -35,7 +36,6 @@ from solarxai.schema import (
     time_encoding,
 )
 from solarxai.splits import check_split, split
-from solarxai.structures import Region
 
 __all__ = [
     "MOST_MISSING",

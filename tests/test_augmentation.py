@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from solarxai.augmentation import Augmentation
 from solarxai.errors import TrainingError
+from solarxai.training.augmentation import Augmentation
 
 STILL = Augmentation(
     orientations=False, warp=0, shift_px=0, blur_px=0, brightness=0, contrast=0, noise=0

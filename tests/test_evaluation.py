@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from solarxai.evaluation import SHORTCUTS, evaluate, shortcut_scores
 from solarxai.schema import mock_samples
+from solarxai.training.evaluation import SHORTCUTS, evaluate, shortcut_scores
 
 TRUTH = np.array([True, True, True, False, False, False, False, False] * 4)
 MARGIN = np.array([2.0, 1.0, -1.0, -2.0, -2.0, -2.0, -2.0, 1.0] * 4, dtype=np.float32)

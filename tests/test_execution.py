@@ -10,9 +10,9 @@ from typing import Annotated
 import pytest
 
 from solarxai.errors import WorkflowError
-from solarxai.execution import execute, plan
-from solarxai.progress import Progress
-from solarxai.workflow import Folder, InputFile, Outcome, PathMeaning, Step, Workflow
+from solarxai.workflow.execution import execute, plan
+from solarxai.workflow.plan import Folder, InputFile, Outcome, PathMeaning, Step, Workflow
+from solarxai.workflow.progress import Progress
 
 OUTPUTS = ("data/*.txt", "store/**/*")
 
@@ -238,7 +238,7 @@ def test_leftovers_of_a_killed_write_are_swept(tmp_path):
 
 
 def test_the_meaning_of_a_path_is_found_below_an_option_that_may_be_absent():
-    from solarxai.execution import _meaning
+    from solarxai.workflow.execution import _meaning
 
     assert _meaning(Annotated[Path, PathMeaning("bytes")] | None) == "bytes"
     assert _meaning(Path) == ""

@@ -9,7 +9,7 @@ from painted_sun import SCALE_MM, observation, quiet, wcs_header
 from sunpy.coordinates import HeliographicCarrington, Helioprojective
 
 from solarxai.errors import IngestError
-from solarxai.heliographic import (
+from solarxai.photosphere.heliographic import (
     cosine_of_heliocentric_angle,
     observer,
     pixel_area,

@@ -22,9 +22,9 @@ from solarxai.errors import IngestError
 from solarxai.ingest import open_observation
 from solarxai.instruments import Thresholds
 from solarxai.photosphere import describe, flatten, limb_darkening, mu
+from solarxai.photosphere.structures import Region, Resolution, judge
 from solarxai.provenance import file_hash
 from solarxai.schema import INVALID, MEASUREMENTS, PENUMBRA, PORE, QUIET, UMBRA
-from solarxai.structures import Region, Resolution, judge
 
 NECKEL_LABS_617 = (0.31445, 1.35342, -1.82653, 2.35727, -1.68784, 0.48924)
 

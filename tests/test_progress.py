@@ -5,7 +5,7 @@ import json
 import time
 from pathlib import Path
 
-from solarxai.progress import Bars, Journal, Lines, Progress, Stage, describe_stage
+from solarxai.workflow.progress import Bars, Journal, Lines, Progress, Stage, describe_stage
 
 
 class Clock:

@@ -25,12 +25,12 @@ from solarxai import patches
 from solarxai import query as query_module
 from solarxai.catalog import Catalog
 from solarxai.errors import QueryError, StoreError
-from solarxai.index import Index
 from solarxai.ingest import ingest
 from solarxai.query import SaliencyStore, open_store
+from solarxai.query.index import Index
 from solarxai.schema import mock_samples, sample_wcs_header
-from solarxai.segment import Segment
 from solarxai.store import create_store
+from solarxai.store.segment import Segment
 
 START = np.datetime64("2014-03-29T14:00:00", "ns")
 FIRST_SECONDS = [0, 0, 0, 10, 20, 20, 45, 60, 61, 90]

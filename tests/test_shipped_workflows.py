@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from solarxai import cli
-from solarxai.execution import plan
 from solarxai.workflow import load
+from solarxai.workflow.execution import plan
 
 WORKFLOWS = sorted((Path(__file__).parent.parent / "workflows").glob("*.yaml"))
 QUICKSTART = next(path for path in WORKFLOWS if path.stem == "quickstart")

@@ -16,12 +16,12 @@ import pytest
 import xarray as xr
 import zarr
 
-from solarxai import segment as segment_module
 from solarxai import store as store_module
 from solarxai.errors import SchemaError, StoreError
 from solarxai.schema import mock_samples
-from solarxai.segment import Segment
 from solarxai.store import Store, create_store
+from solarxai.store import segment as segment_module
+from solarxai.store.segment import Segment
 
 N_ROWS, SHARD_SIZE = 10, 4
 METHODS = ("gradient", "expected_gradients")

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from solarxai.execution import Result
-from solarxai.progress import Stage
-from solarxai.summary import describe_results, describe_rows
 from solarxai.workflow import Outcome
+from solarxai.workflow.execution import Result
+from solarxai.workflow.progress import Stage
+from solarxai.workflow.summary import describe_results, describe_rows
 
 
 class Clock:

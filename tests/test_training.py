@@ -7,11 +7,11 @@ import pytest
 import torch
 import xarray as xr
 
-from solarxai import training
-from solarxai.augmentation import Augmentation
 from solarxai.classifier import Classifier
 from solarxai.errors import TrainingError
 from solarxai.schema import mock_samples
+from solarxai.training import fit as training
+from solarxai.training.augmentation import Augmentation
 
 SMALL = {
     "model_options": {"width": 4}, "epochs": 2, "batch_size": 16, "n_bootstrap": 20

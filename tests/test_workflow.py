@@ -20,7 +20,7 @@ from solarxai.workflow import (
     single_step,
     sound,
 )
-from solarxai.workflow_file import read_value
+from solarxai.workflow.file import read_value
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AvgPoolNd
 
@@ -35,14 +35,14 @@ class Layer:
         Where its cells look, one grid an axis.
     pooled
         Whether a global average pooling stands between it and the scores.
-    prepared
-        The network, changed to return the feature map beside the scores.
+    network
+        The prepared network, changed to return the feature map beside the scores.
     """
 
     name: str
     grids: Grids
     pooled: bool
-    prepared: Prepared
+    network: nn.Module
 
     def read(self, stream: Stream, x: Tensor, weights: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield activations and their gradient, each (image, channel, *cells), part by part.
@@ -50,13 +50,13 @@ class Layer:
         Parameters
         ----------
         stream
-            Made of this layer's `prepared`.
+            Of the network that the layer belongs to; it counts the passes.
         x, weights
             Images (image, channel, *space) and target weights (image, class).
         """
         for part, weight in zip(stream.parts(x), stream.parts(weights), strict=True):
             with torch.enable_grad():
-                features, scores = stream.run(part)
+                features, scores = stream.run(part, self.network)
                 if not scores.requires_grad:
                     raise ExplainerRefusal(
                         f"the scores do not depend on the layer {self.name}",
@@ -98,7 +98,7 @@ def watch_layer(prepared: Prepared, layer: str | None) -> Layer:
         name=layer or node.name,
         grids=located,
         pooled=_pooled(traced, node),
-        prepared=replace(prepared, network=_watching(traced.graph, node)),
+        network=_watching(traced.graph, node),
     )
 
 

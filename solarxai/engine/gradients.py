@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from solarxai.engine.preparation import Prepared
 from solarxai.errors import ExplainerRefusal
@@ -64,10 +64,19 @@ class Stream:
         self.backward += len(x)
         return gradient
 
-    def run(self, x: Tensor) -> Any:
-        """Return what the network gives for a copy of x, so that it may work in place."""
+    def run(self, x: Tensor, network: nn.Module | None = None) -> Any:
+        """Return what the network gives for a copy of x, so that it may work in place.
+
+        Parameters
+        ----------
+        x
+            (image, channel, *space), at most `batch_size` images.
+        network
+            A form of the prepared network that gives more than its scores; None for itself.
+        """
         self.forward += len(x)
-        return self.prepared.network(x.clone(memory_format=self.prepared.memory_format))
+        chosen = self.prepared.network if network is None else network
+        return chosen(x.clone(memory_format=self.prepared.memory_format))
 
 
 @contextmanager

@@ -8,15 +8,27 @@ its file.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, replace
 from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
-from solarxai.engine.targets import Target
+from solarxai.engine.gradients import Stream, apart, check_finite
+from solarxai.engine.inputs import checked_baselines, checked_segments
+from solarxai.engine.preparation import Prepared, prepare
+from solarxai.engine.targets import Target, target_weights
 from solarxai.errors import ContractError
 
-__all__ = ["Attribution", "Explainer", "ExplainerWarning", "FeatureMap", "Passes", "Target"]
+__all__ = [
+    "Attribution",
+    "Explainer",
+    "ExplainerWarning",
+    "FeatureMap",
+    "Passes",
+    "Problem",
+    "Target",
+]
 
 
 class ExplainerWarning(UserWarning):
@@ -61,16 +73,61 @@ class Attribution:
         (batch,): sum of the values minus the score difference they should sum to, in units of the
         score, or None for methods without that axiom.
     passes
-        Images sent forward and backward for the whole call.
+        Images sent forward and backward for the whole call, filled in by `Explainer`.
     features
         The map at feature resolution, for methods that read a layer.
     """
 
     values: Tensor
-    passes: Passes
+    passes: Passes = field(default=Passes(0, 0))
     stderr: Tensor | None = None
     completeness_error: Tensor | None = None
     features: FeatureMap | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Problem:
+    """What one call has to explain, checked and made ready.
+
+    Parameters
+    ----------
+    x
+        (batch, channel, *space), detached.
+    stream
+        The network, prepared; it counts the passes.
+    weights
+        (batch, class): the explained score is the sum of scores times weights.
+    baselines
+        (baseline, channel, *space), or None where the method does not ask for any.
+    segments
+        (batch, *space) int64: the segment of each pixel, or None where none were given.
+    """
+
+    x: Tensor
+    stream: Stream
+    weights: Tensor
+    baselines: Tensor | None
+    segments: Tensor | None
+
+    @property
+    def prepared(self) -> Prepared:
+        """The network."""
+        return self.stream.prepared
+
+    @property
+    def passes(self) -> Passes:
+        """Images sent so far."""
+        return Passes(forward=self.stream.forward, backward=self.stream.backward)
+
+    def parts(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield images and their weights in parts that fit one pass."""
+        yield from zip(self.stream.parts(self.x), self.stream.parts(self.weights), strict=True)
+
+    def given_baselines(self) -> Tensor:
+        """Return the baselines of a method that asks for them."""
+        if self.baselines is None:
+            raise ValueError("the method does not say that it uses baselines")
+        return self.baselines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +142,15 @@ class Explainer(ABC):
 
     units: ClassVar[str] = "logit"
     """Units of the values, where the scores are in logit."""
+
+    uses_baselines: ClassVar[bool] = False
+    """Whether a call needs `baselines`."""
+
+    signed: ClassVar[bool] = True
+    """Whether values may be negative: a square or a length never is."""
+
+    folds: ClassVar[bool] = True
+    """Whether batch norm may be folded into convolutions, which hides the outputs of both."""
 
     batch_size: int = 32
 
@@ -106,7 +172,6 @@ class Explainer(ABC):
         """
         return replace(self, batch_size=1)
 
-    @abstractmethod
     def __call__(
         self,
         model: nn.Module,
@@ -114,5 +179,51 @@ class Explainer(ABC):
         *,
         target: Target = "difference",
         baselines: Tensor | None = None,
+        segments: Tensor | None = None,
     ) -> Attribution:
-        """Return the attribution of `target` to the input `x` (batch, channel, *space)."""
+        """Return the attribution of `target` to the input.
+
+        Parameters
+        ----------
+        model
+            Network in evaluation mode: (batch, channel, *space) to scores (batch, class). It is
+            not changed.
+        x
+            (batch, channel, *space) float32.
+        target
+            A class index, one a sample, or "difference"; see `solarxai.explain`.
+        baselines
+            (baseline, channel, *space), for methods that compare with a set of images.
+        segments
+            (batch, *space) integers: the segment of each pixel, for methods whose players are
+            segments.
+
+        Raises
+        ------
+        ContractError
+            when x is not a finite floating-point tensor (batch, channel, *space), or baselines or
+            segments are missing or do not fit.
+        ExplainerRefusal
+            when the method would answer wrongly for this model.
+        """
+        x = x.detach()
+        with apart():
+            prepared = prepare(model, x, fold=self.may_fold())
+            problem = Problem(
+                x=x,
+                stream=Stream(prepared, batch_size=self.batch_size),
+                weights=target_weights(target, batch=len(x), classes=prepared.classes),
+                baselines=checked_baselines(baselines, x) if self.uses_baselines else None,
+                segments=checked_segments(segments, x),
+            )
+            found = self.attribute(problem)
+        check_finite(found.values)
+        return replace(found, values=found.values.contiguous(), passes=problem.passes)
+
+    def may_fold(self) -> bool:
+        """Return whether batch norm may be folded for the options given."""
+        return self.folds
+
+    @abstractmethod
+    def attribute(self, problem: Problem) -> Attribution:
+        """Return the attribution; the caller checks that it is finite and counts the passes."""

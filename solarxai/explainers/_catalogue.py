@@ -39,6 +39,7 @@ def explain(
     method: str,
     target: Target = "difference",
     baselines: Tensor | None = None,
+    segments: Tensor | None = None,
     seed: int = 0,
     **options: Any,
 ) -> Attribution:
@@ -58,6 +59,8 @@ def explain(
         second minus the first score of a network with two.
     baselines
         (baseline, channel, *space), for methods that compare with a set of images.
+    segments
+        (batch, *space) integers, the segment of each pixel, for methods whose players are segments.
     seed
         Of stochastic methods; others do not use it.
     **options
@@ -82,7 +85,7 @@ def explain(
     if "seed" in _options_of(method):
         options = {**options, "seed": seed}
     explainer = make_explainer(method, **options)
-    return explainer(model, x, target=target, baselines=baselines)
+    return explainer(model, x, target=target, baselines=baselines, segments=segments)
 
 
 def make_explainer(method: str, **options: Any) -> Explainer:

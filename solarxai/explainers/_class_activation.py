@@ -6,14 +6,12 @@ from abc import abstractmethod
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from solarxai.engine.features import Layer, watch_layer
-from solarxai.engine.gradients import Stream, apart, check_finite
-from solarxai.engine.preparation import prepare
+from solarxai.engine.gradients import check_finite
 from solarxai.engine.resampling import resample
-from solarxai.engine.targets import target_weights
-from solarxai.explainers import Attribution, Explainer, FeatureMap, Passes, Target
+from solarxai.explainers import Attribution, Explainer, FeatureMap, Problem
 
 __all__ = ["ClassActivation"]
 
@@ -31,44 +29,24 @@ class ClassActivation(Explainer):
 
     layer: str | None = None
 
-    def __call__(
-        self,
-        model: nn.Module,
-        x: Tensor,
-        *,
-        target: Target = "difference",
-        baselines: Tensor | None = None,  # noqa: ARG002
-    ) -> Attribution:
+    def may_fold(self) -> bool:
+        """Return whether batch norm may be folded: not where a layer is read by its name."""
+        return self.layer is None
+
+    def attribute(self, problem: Problem) -> Attribution:
         """Return the map in units of the score: at feature resolution, and on the input's pixels.
 
         The map on the pixels is linear between the centres of the cells' receptive fields, with
-        the amplitude of the cells, and the same for every channel of the input. Baselines are
-        unused.
-
-        Raises
-        ------
-        ContractError
-            when x is not a finite floating-point tensor (batch, channel, *space).
-        ExplainerRefusal
-            when the model cannot be explained as it is, its data flow cannot be followed, or the
-            cells of the layer cannot be located.
+        the amplitude of the cells, and the same for every channel of the input.
         """
-        x = x.detach()
-        with apart():
-            prepared = prepare(model, x, fold=self.layer is None)
-            weights = target_weights(target, batch=len(x), classes=prepared.classes)
-            layer = watch_layer(prepared, self.layer)
-            self.check_layer(layer)
-            stream = Stream(layer.prepared, batch_size=self.batch_size)
-            read = layer.read(stream, x, weights)
-            cells = torch.cat([self.cells(features, gradient) for features, gradient in read])
+        x = problem.x
+        layer = watch_layer(problem.prepared, self.layer)
+        self.check_layer(layer)
+        read = layer.read(problem.stream, x, problem.weights)
+        cells = torch.cat([self.cells(features, gradient) for features, gradient in read])
         features = _located(check_finite(cells), layer)
         values = resample(features.values, features.centres, x.shape[2:])
-        return Attribution(
-            values=values.expand(x.shape).contiguous(),
-            features=features,
-            passes=Passes(forward=stream.forward, backward=stream.backward),
-        )
+        return Attribution(values=values.expand(x.shape), features=features)
 
     @abstractmethod
     def cells(self, features: Tensor, gradient: Tensor) -> Tensor:

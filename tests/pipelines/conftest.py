@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipelines import ingest, synth, train
-from solarxai.progress import Progress
+from solarxai.workflow.progress import Progress
 
 
 @pytest.fixture(scope="session")

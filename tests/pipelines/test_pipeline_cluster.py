@@ -8,8 +8,9 @@ import pytest
 from distributed.protocol.pickle import dumps
 
 from pipelines.cluster import WINDOW, WORKER_ENVIRONMENT, LocalProcesses, PlainLoop
-from solarxai import registry, tasks
+from solarxai import registry
 from solarxai.errors import SolarxaiError, WorkflowError
+from solarxai.workflow import tasks
 
 BEFORE = dict(os.environ)
 
@@ -100,6 +101,6 @@ def test_nothing_listens_beyond_this_machine(processes):
 def test_a_worker_is_sent_a_name_of_the_library_and_no_code(function):
     payload = dumps(function)
     words = [arg for _, arg, _ in pickletools.genops(payload) if isinstance(arg, str)]
-    assert "solarxai.tasks" in words
+    assert "solarxai.workflow.tasks" in words
     assert not any("pipelines" in word for word in words)
     assert pickle.loads(payload) is function

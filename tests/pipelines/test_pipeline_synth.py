@@ -3,10 +3,10 @@
 import pytest
 
 from pipelines import synth
-from solarxai import tasks
 from solarxai.errors import SynthesisError
 from solarxai.provenance import file_hash
 from solarxai.synthetic.archive import write_hmi
+from solarxai.workflow import tasks
 
 SMALL = {"n": 2, "size": 96, "clutter": False, "seed": 5}
 

@@ -20,7 +20,7 @@ from solarxai.classifier import Classifier
 from solarxai.errors import SolarxaiError
 from solarxai.ingest import ingest
 from solarxai.provenance import canonical_json, write_atomically
-from solarxai.segment import Segment
+from solarxai.store.segment import Segment
 from solarxai.synthetic import archive
 
 __all__ = ["attribute_shard", "ingest_block", "write_scene"]

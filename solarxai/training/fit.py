@@ -18,13 +18,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from solarxai import metrics, registry
-from solarxai.augmentation import Augmentation
 from solarxai.classifier import Classifier, InputContract
 from solarxai.errors import TrainingError
-from solarxai.evaluation import SHORTCUTS, Evaluation, evaluate, shortcut_scores
 from solarxai.metrics import Interval
 from solarxai.provenance import array_hash
 from solarxai.splits import SIDES, check_split
+from solarxai.training.augmentation import Augmentation
+from solarxai.training.evaluation import SHORTCUTS, Evaluation, evaluate, shortcut_scores
 
 __all__ = ["Augmentation", "Epoch", "Evaluation", "Training", "train"]
 

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from solarxai.segment import Segment
 from solarxai.store import Store
+from solarxai.store.segment import Segment
 
 __all__ = ["INDEX_FILE", "WORDS", "Condition", "Found", "Index"]
 

@@ -30,7 +30,7 @@ from ruamel.yaml.comments import CommentedMap
 
 from solarxai.errors import SolarxaiError, WorkflowError
 from solarxai.registry import near_name
-from solarxai.workflow_file import (
+from solarxai.workflow.file import (
     Complaint,
     builtin,
     line_of,

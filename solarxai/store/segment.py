@@ -20,9 +20,16 @@ import xarray as xr
 import zarr
 
 from solarxai.errors import StoreError
-from solarxai.layout import HEADERS, decode, encode_column, encode_map, read_headers, shard_file
 from solarxai.provenance import canonical_json, content_hash, file_hash, write_atomically
-from solarxai.shard import read_maps
+from solarxai.store.layout import (
+    HEADERS,
+    decode,
+    encode_column,
+    encode_map,
+    read_headers,
+    shard_file,
+)
+from solarxai.store.shard import read_maps
 
 __all__ = ["Described", "Finding", "Segment", "file_record"]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from solarxai.execution import Result
-from solarxai.progress import Stage
+from solarxai.workflow.execution import Result
+from solarxai.workflow.progress import Stage
 
 __all__ = ["describe_results", "describe_rows"]
 

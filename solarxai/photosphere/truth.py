@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from solarxai.photosphere.structures import Region, Structure
 from solarxai.schema import LABELS
-from solarxai.structures import Region, Structure
 
 __all__ = ["Match", "Truth", "match_truth", "relabelled"]
 

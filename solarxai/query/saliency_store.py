@@ -18,12 +18,12 @@ from sunpy.map import GenericMap
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from solarxai import export
 from solarxai.errors import QueryError, StoreError
-from solarxai.index import Condition, Found, Index
+from solarxai.query import export
+from solarxai.query.index import Condition, Found, Index
 from solarxai.registry import near_name
-from solarxai.segment import Segment
 from solarxai.store import Store
+from solarxai.store.segment import Segment
 
 __all__ = ["SaliencyStore", "TimeLike", "open_store"]
 
@@ -127,17 +127,17 @@ class SaliencyStore(Store):
         )
 
     def to_maps(self, ds: xr.Dataset, method: str = "image") -> list[GenericMap]:
-        """Return one sunpy map a row: see `solarxai.export.to_maps`."""
+        """Return one sunpy map a row: see `solarxai.query.export.to_maps`."""
         return export.to_maps(ds, method=method)
 
     def to_fits(
         self, ds: xr.Dataset, folder: Path | str, methods: Sequence[str] | None = None
     ) -> list[Path]:
-        """Write one FITS file a row and return their paths: see `solarxai.export.to_fits`."""
+        """Write one FITS file a row and return their paths: see `solarxai.query.export.to_fits`."""
         return export.to_fits(ds, folder, methods)
 
     def export(self, ds: xr.Dataset, path: Path | str) -> Path:
-        """Write rows as .nc, .zarr or a folder of FITS files: see `solarxai.export.export`."""
+        """Write rows as .nc, .zarr or a folder of FITS files: see `solarxai.query.export`."""
         return export.export(ds, path)
 
 

@@ -22,7 +22,7 @@ from zarr.core.buffer import cpu
 from solarxai.errors import StoreError
 from solarxai.provenance import canonical_json
 from solarxai.schema import WCS_NUMBERS, WCS_WORDS, time_encoding
-from solarxai.shard import encode_maps
+from solarxai.store.shard import encode_maps
 
 __all__ = [
     "HEADERS",

@@ -18,15 +18,14 @@ import xarray as xr
 from scipy import ndimage
 
 from solarxai.errors import IngestError
-from solarxai.heliographic import (
+from solarxai.instruments import Thresholds, open_instrument
+from solarxai.photosphere.heliographic import (
     cosine_of_heliocentric_angle,
     observer,
     pixel_area,
     solar_position,
 )
-from solarxai.instruments import Thresholds, open_instrument
-from solarxai.schema import INVALID, PENUMBRA, PORE, QUIET, UMBRA
-from solarxai.structures import (
+from solarxai.photosphere.structures import (
     Region,
     Resolution,
     Structure,
@@ -38,7 +37,8 @@ from solarxai.structures import (
     measure,
     without_rim,
 )
-from solarxai.truth import Truth, match_truth, relabelled
+from solarxai.photosphere.truth import Truth, match_truth, relabelled
+from solarxai.schema import INVALID, PENUMBRA, PORE, QUIET, UMBRA
 
 __all__ = [
     "LEAST_MU",

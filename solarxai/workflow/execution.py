@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 from solarxai.errors import WorkflowError
-from solarxai.progress import Progress
 from solarxai.provenance import code_hash, content_hash, file_hash, write_atomically
-from solarxai.workflow import Cluster, Outcome, PathMeaning, Step, Workflow, load
+from solarxai.workflow.plan import Cluster, Outcome, PathMeaning, Step, Workflow, load
+from solarxai.workflow.progress import Progress
 
 __all__ = ["NEEDS", "PlannedStep", "Result", "execute", "plan"]
 

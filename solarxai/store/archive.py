@@ -17,7 +17,9 @@ import xarray as xr
 import zarr
 
 from solarxai.errors import StoreError
-from solarxai.layout import (
+from solarxai.provenance import array_hash, canonical_json, content_hash, write_atomically
+from solarxai.schema import check_samples
+from solarxai.store.layout import (
     HEADERS,
     MapVariable,
     consolidate,
@@ -31,9 +33,7 @@ from solarxai.layout import (
     shard_file,
     write_headers,
 )
-from solarxai.provenance import array_hash, canonical_json, content_hash, write_atomically
-from solarxai.schema import check_samples
-from solarxai.segment import BEGIN, CHECKPOINT, RUN, Finding, Segment, file_record
+from solarxai.store.segment import BEGIN, CHECKPOINT, RUN, Finding, Segment, file_record
 
 __all__ = ["FORMAT_VERSION", "Store", "create_store"]
 
