@@ -26,6 +26,8 @@ $(STAMP): pyproject.toml constraints.txt
 	  { echo "this Python lacks the venv module. Install it (on Debian: apt-get install python3-venv) and run make again."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@# An oracle of the tests; its torchvision has no build for a CPU alone, and it works without.
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps zennit
 	@touch $@
 
 demo: $(STAMP)

@@ -149,6 +149,9 @@ class Explainer(ABC):
     signed: ClassVar[bool] = True
     """Whether values may be negative: a square or a length never is."""
 
+    linear: ClassVar[bool] = False
+    """Whether the map of a sum of scores is the sum of their maps, to rounding."""
+
     folds: ClassVar[bool] = True
     """Whether batch norm may be folded into convolutions, which hides the outputs of both."""
 

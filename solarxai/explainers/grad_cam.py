@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -33,6 +34,8 @@ class GradCAM(ClassActivation):
     ----------
     Selvaraju et al. 2017, Grad-CAM, doi:10.1109/ICCV.2017.74.
     """
+
+    linear: ClassVar[bool] = True
 
     def cells(self, features: Tensor, gradient: Tensor) -> Tensor:
         """Return Σ_k α_k A^k, (image, 1, *cells)."""

@@ -23,6 +23,7 @@ class Gradient(Explainer):
     """
 
     units: ClassVar[str] = "logit per unit of the input"
+    linear: ClassVar[bool] = True
 
     def attribute(self, problem: Problem) -> Attribution:
         """Return the gradient, in units of the score per unit of the input."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -26,6 +27,8 @@ class HiResCAM(ClassActivation):
     ----------
     Draelos & Carin 2020, Use HiResCAM instead of Grad-CAM, arXiv:2011.08891.
     """
+
+    linear: ClassVar[bool] = True
 
     def cells(self, features: Tensor, gradient: Tensor) -> Tensor:
         """Return Σ_k A^k ∂y/∂A^k, (image, 1, *cells)."""
