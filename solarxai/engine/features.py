@@ -65,7 +65,7 @@ class Layer:
                 explained = (scores * weight.to(scores)).sum()
                 (gradient,) = torch.autograd.grad(explained, features)
             stream.backward += len(part)
-            yield features.detach(), gradient
+            yield features.detach().to(x), gradient.to(x)
 
 
 def watch_layer(prepared: Prepared, layer: str | None) -> Layer:

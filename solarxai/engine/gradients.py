@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,6 +24,10 @@ class Stream:
         The network; what its check cost is counted from the start.
     batch_size
         Most images in one pass: memory is that of one such pass, whatever the number of images.
+    precision
+        "float32", or "bfloat16" for the convolutions and products inside the network.
+    compiled
+        Whether `torch.compile` makes the network before its first pass.
 
     Attributes
     ----------
@@ -31,8 +35,17 @@ class Stream:
         Images sent so far.
     """
 
-    def __init__(self, prepared: Prepared, *, batch_size: int) -> None:
+    def __init__(
+        self,
+        prepared: Prepared,
+        *,
+        batch_size: int,
+        precision: str = "float32",
+        compiled: bool = False,
+    ) -> None:
         self.prepared = prepared
+        self._half = precision == "bfloat16"
+        self._compiled: dict[nn.Module, Callable[[Tensor], Any]] | None = {} if compiled else None
         self.batch_size = batch_size
         self.forward = prepared.passes
         self.backward = prepared.passes
@@ -75,8 +88,16 @@ class Stream:
             A form of the prepared network that gives more than its scores; None for itself.
         """
         self.forward += len(x)
-        chosen = self.prepared.network if network is None else network
-        return chosen(x.clone(memory_format=self.prepared.memory_format))
+        chosen = self._made(self.prepared.network if network is None else network)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self._half):
+            return chosen(x.clone(memory_format=self.prepared.memory_format))
+
+    def _made(self, network: nn.Module) -> Callable[[Tensor], Any]:
+        if self._compiled is None:
+            return network
+        if network not in self._compiled:
+            self._compiled[network] = torch.compile(network)
+        return self._compiled[network]
 
 
 @contextmanager

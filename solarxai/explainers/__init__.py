@@ -31,6 +31,9 @@ __all__ = [
 ]
 
 
+PRECISIONS = ("float32", "bfloat16")
+
+
 class ExplainerWarning(UserWarning):
     """A method answers, but its answer means less for this network than it does for others."""
 
@@ -138,6 +141,11 @@ class Explainer(ABC):
     ----------
     batch_size
         Most images in one pass through the network.
+    precision
+        "float32", or "bfloat16" inside the network: faster where the processor has it, with errors
+        of some 10 % of one gradient (`docs/methods.md`).
+    compiled
+        Whether `torch.compile` makes the network first: seconds to minutes, once a call.
     """
 
     units: ClassVar[str] = "logit"
@@ -145,6 +153,9 @@ class Explainer(ABC):
 
     uses_baselines: ClassVar[bool] = False
     """Whether a call needs `baselines`."""
+
+    takes_baselines: ClassVar[bool] = False
+    """Whether a call that does not need `baselines` uses them where they are given."""
 
     signed: ClassVar[bool] = True
     """Whether values may be negative: a square or a length never is."""
@@ -156,8 +167,15 @@ class Explainer(ABC):
     """Whether batch norm may be folded into convolutions, which hides the outputs of both."""
 
     batch_size: int = 32
+    precision: str = "float32"
+    compiled: bool = False
 
     def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ContractError(
+                f"{type(self).__name__}: precision is {self.precision!r}",
+                remedy=f"Choose one of {', '.join(PRECISIONS)}.",
+            )
         for option in fields(self):
             value, least = getattr(self, option.name), option.metadata.get("minimum", 1)
             whole = isinstance(value, int) and not isinstance(value, bool)
@@ -214,14 +232,23 @@ class Explainer(ABC):
             prepared = prepare(model, x, fold=self.may_fold())
             problem = Problem(
                 x=x,
-                stream=Stream(prepared, batch_size=self.batch_size),
+                stream=Stream(
+                    prepared,
+                    batch_size=self.batch_size,
+                    precision=self.precision,
+                    compiled=self.compiled,
+                ),
                 weights=target_weights(target, batch=len(x), classes=prepared.classes),
-                baselines=checked_baselines(baselines, x) if self.uses_baselines else None,
+                baselines=self._checked(baselines, x),
                 segments=checked_segments(segments, x),
             )
             found = self.attribute(problem)
         check_finite(found.values)
         return replace(found, values=found.values.contiguous(), passes=problem.passes)
+
+    def _checked(self, baselines: Tensor | None, x: Tensor) -> Tensor | None:
+        given = self.takes_baselines and baselines is not None
+        return checked_baselines(baselines, x) if self.uses_baselines or given else None
 
     def may_fold(self) -> bool:
         """Return whether batch norm may be folded for the options given."""

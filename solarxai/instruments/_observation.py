@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -9,16 +10,73 @@ import xarray as xr
 
 from solarxai.catalog import Reference
 from solarxai.errors import IngestError
+from solarxai.instruments import Thresholds
 from solarxai.instruments._coordinates import (
     Coordinates,
     assumed_coordinates,
     header_coordinates,
 )
-from solarxai.instruments._fits import Plane
+from solarxai.instruments._fits import Plane, read_plane
 from solarxai.instruments._options import Options
-from solarxai.instruments._time import Instant, parse_instant
+from solarxai.instruments._time import Instant, exposure_middle, parse_instant
+from solarxai.instruments._units import value_unit
 
-__all__ = ["assemble", "given_time", "place"]
+__all__ = ["FitsInstrument", "assemble", "given_time", "place"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitsInstrument:
+    """An instrument whose headers say when, where and in which unit by standard FITS keywords.
+
+    One that says any of these otherwise replaces the method that reads it.
+
+    Parameters
+    ----------
+    name
+        The word catalogs use.
+    segmentation
+        Where its images are cut into umbra, penumbra, pore and quiet Sun.
+    limb_darkened
+        Whether its images still darken towards the limb.
+    """
+
+    name: str
+    segmentation: Thresholds
+    limb_darkened: bool = True
+
+    def read(self, reference: Reference) -> xr.Dataset:
+        """Return the Observation a reference points to.
+
+        Raises
+        ------
+        IngestError
+            if the file or its header cannot be trusted, or neither the header nor the catalog
+            entry says when, where or in which unit the image is.
+        """
+        options = Options.of(reference)
+        plane = read_plane(reference, options)
+        instant = given_time(options, plane.name) or self._time(plane)
+        return assemble(
+            reference,
+            plane,
+            instant=instant,
+            coordinates=self._coordinates(plane, options, instant),
+            unit=self._unit(plane, options),
+            limb_darkened=self.limb_darkened,
+        )
+
+    def _time(self, plane: Plane) -> Instant:
+        """Return mid-exposure by the header, where the catalog entry gives no time."""
+        return exposure_middle(plane.header, name=plane.name)
+
+    def _coordinates(self, plane: Plane, options: Options, instant: Instant) -> Coordinates:
+        """Return the world coordinates; see `place` for headers that may lack them."""
+        del options
+        return header_coordinates(plane.header, instant.utc, name=plane.name)
+
+    def _unit(self, plane: Plane, options: Options) -> tuple[str, str, str]:
+        """Return (unit, quantity, note) of the values."""
+        return value_unit(plane.header, options.unit, name=plane.name)
 
 
 def given_time(options: Options, name: str) -> Instant | None:

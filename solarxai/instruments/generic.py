@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import xarray as xr
-
-from solarxai.catalog import Reference
 from solarxai.errors import IngestError
 from solarxai.instruments import Thresholds
-from solarxai.instruments._fits import Plane, read_plane
-from solarxai.instruments._observation import assemble, given_time, place
+from solarxai.instruments._coordinates import Coordinates
+from solarxai.instruments._fits import Plane
+from solarxai.instruments._observation import FitsInstrument, place
 from solarxai.instruments._options import Options
-from solarxai.instruments._time import Instant, exposure_middle
-from solarxai.instruments._units import value_unit
+from solarxai.instruments._time import Instant
 
 __all__ = ["Generic"]
 
@@ -32,7 +29,7 @@ _SEGMENTATION = Thresholds(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Generic:
+class Generic(FitsInstrument):
     """An image or one frame of a cube; what its header lacks, the catalog entry must say.
 
     Without world coordinates it needs `plate_scale` and is taken to lie at disk centre; without
@@ -41,34 +38,14 @@ class Generic:
 
     name: str = "generic"
     segmentation: Thresholds = _SEGMENTATION
-    limb_darkened: bool = True
 
-    def read(self, reference: Reference) -> xr.Dataset:
-        """Return the Observation a reference points to.
+    def _time(self, plane: Plane) -> Instant:
+        if plane.frames > 1:
+            raise IngestError(
+                f"{plane.name}: the header of a cube does not tell the time of frame {plane.frame}",
+                remedy="Give `time` in the options of the catalog entry.",
+            )
+        return super()._time(plane)
 
-        Raises
-        ------
-        IngestError
-            if the file cannot be trusted, or neither its header nor the entry says when, where
-            or in which unit it is.
-        """
-        options = Options.of(reference)
-        plane = read_plane(reference, options)
-        instant = given_time(options, plane.name) or _header_time(plane)
-        return assemble(
-            reference,
-            plane,
-            instant=instant,
-            coordinates=place(plane, options, instant),
-            unit=value_unit(plane.header, options.unit, name=plane.name),
-            limb_darkened=self.limb_darkened,
-        )
-
-
-def _header_time(plane: Plane) -> Instant:
-    if plane.frames > 1:
-        raise IngestError(
-            f"{plane.name}: the header of a cube does not tell the time of frame {plane.frame}",
-            remedy="Give `time` in the options of the catalog entry.",
-        )
-    return exposure_middle(plane.header, name=plane.name)
+    def _coordinates(self, plane: Plane, options: Options, instant: Instant) -> Coordinates:
+        return place(plane, options, instant)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import xarray as xr
-
-from solarxai.catalog import Reference
 from solarxai.instruments import Thresholds
-from solarxai.instruments._fits import read_plane
-from solarxai.instruments._observation import assemble, given_time, place
+from solarxai.instruments._coordinates import Coordinates
+from solarxai.instruments._fits import Plane
+from solarxai.instruments._observation import FitsInstrument, place
 from solarxai.instruments._options import Options
-from solarxai.instruments._time import mid_exposure_keyword
-from solarxai.instruments._units import value_unit
+from solarxai.instruments._time import Instant, mid_exposure_keyword
 
 __all__ = ["Hmi"]
 
@@ -32,7 +29,7 @@ _SEGMENTATION = Thresholds(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hmi:
+class Hmi(FitsInstrument):
     """HMI continuum, magnetogram or Dopplergram as seen from SDO (HPLN, HPLT).
 
     Its time is T_OBS, the middle of the exposure in TAI. A cutout that lost its header is read
@@ -41,26 +38,9 @@ class Hmi:
 
     name: str = "hmi"
     segmentation: Thresholds = _SEGMENTATION
-    limb_darkened: bool = True
 
-    def read(self, reference: Reference) -> xr.Dataset:
-        """Return the Observation a reference points to.
+    def _time(self, plane: Plane) -> Instant:
+        return mid_exposure_keyword(plane.header, "T_OBS", name=plane.name)
 
-        Raises
-        ------
-        IngestError
-            if the file or its header cannot be trusted.
-        """
-        options = Options.of(reference)
-        plane = read_plane(reference, options)
-        instant = given_time(options, plane.name) or mid_exposure_keyword(
-            plane.header, "T_OBS", name=plane.name
-        )
-        return assemble(
-            reference,
-            plane,
-            instant=instant,
-            coordinates=place(plane, options, instant),
-            unit=value_unit(plane.header, options.unit, name=plane.name),
-            limb_darkened=self.limb_darkened,
-        )
+    def _coordinates(self, plane: Plane, options: Options, instant: Instant) -> Coordinates:
+        return place(plane, options, instant)

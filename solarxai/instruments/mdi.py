@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import xarray as xr
-
-from solarxai.catalog import Reference
 from solarxai.instruments import Thresholds
-from solarxai.instruments._coordinates import header_coordinates
-from solarxai.instruments._fits import read_plane
-from solarxai.instruments._observation import assemble, given_time
-from solarxai.instruments._options import Options
-from solarxai.instruments._time import mid_exposure_keyword
-from solarxai.instruments._units import value_unit
+from solarxai.instruments._fits import Plane
+from solarxai.instruments._observation import FitsInstrument
+from solarxai.instruments._time import Instant, mid_exposure_keyword
 
 __all__ = ["Mdi"]
 
@@ -32,7 +26,7 @@ _SEGMENTATION = Thresholds(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mdi:
+class Mdi(FitsInstrument):
     """MDI continuum (mdi.fd_Ic) or magnetogram; off the disk there are no data.
 
     Its time is T_OBS, the middle of the exposure in TAI. At 2 arcsec a pixel the penumbra of
@@ -41,26 +35,6 @@ class Mdi:
 
     name: str = "mdi"
     segmentation: Thresholds = _SEGMENTATION
-    limb_darkened: bool = True
 
-    def read(self, reference: Reference) -> xr.Dataset:
-        """Return the Observation a reference points to.
-
-        Raises
-        ------
-        IngestError
-            if the file or its header cannot be trusted.
-        """
-        options = Options.of(reference)
-        plane = read_plane(reference, options)
-        instant = given_time(options, plane.name) or mid_exposure_keyword(
-            plane.header, "T_OBS", name=plane.name
-        )
-        return assemble(
-            reference,
-            plane,
-            instant=instant,
-            coordinates=header_coordinates(plane.header, instant.utc, name=plane.name),
-            unit=value_unit(plane.header, options.unit, name=plane.name),
-            limb_darkened=self.limb_darkened,
-        )
+    def _time(self, plane: Plane) -> Instant:
+        return mid_exposure_keyword(plane.header, "T_OBS", name=plane.name)

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import xarray as xr
-
-from solarxai.catalog import Reference
 from solarxai.instruments import Thresholds
-from solarxai.instruments._coordinates import header_coordinates
-from solarxai.instruments._fits import Plane, read_plane
-from solarxai.instruments._observation import assemble, given_time
+from solarxai.instruments._fits import Plane
+from solarxai.instruments._observation import FitsInstrument
 from solarxai.instruments._options import Options
-from solarxai.instruments._time import exposure_middle
 from solarxai.instruments._units import MAGNETIC_FIELD, VELOCITY, value_unit
 
 __all__ = ["Sot"]
@@ -34,7 +29,7 @@ _SEGMENTATION = Thresholds(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sot:
+class Sot(FitsInstrument):
     """A filtergram with the axes Solar-X and Solar-Y, which become HPLN-TAN and HPLT-TAN.
 
     Its time is the middle of DATE_OBS and DATE_END. Level 0 has no BUNIT: counts (DN). What it
@@ -43,28 +38,10 @@ class Sot:
 
     name: str = "sot"
     segmentation: Thresholds = _SEGMENTATION
-    limb_darkened: bool = True
 
-    def read(self, reference: Reference) -> xr.Dataset:
-        """Return the Observation a reference points to.
-
-        Raises
-        ------
-        IngestError
-            if the file or its header cannot be trusted.
-        """
-        options = Options.of(reference)
-        plane = read_plane(reference, options)
-        instant = given_time(options, plane.name) or exposure_middle(plane.header, name=plane.name)
+    def _unit(self, plane: Plane, options: Options) -> tuple[str, str, str]:
         unit, quantity, note = value_unit(plane.header, options.unit, name=plane.name, default="DN")
-        return assemble(
-            reference,
-            plane,
-            instant=instant,
-            coordinates=header_coordinates(plane.header, instant.utc, name=plane.name),
-            unit=(unit, _quantity(plane) or quantity, note),
-            limb_darkened=self.limb_darkened,
-        )
+        return unit, _quantity(plane) or quantity, note
 
 
 def _quantity(plane: Plane) -> str:

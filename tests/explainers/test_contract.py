@@ -8,12 +8,13 @@ import networks
 import numpy as np
 import pytest
 import torch
+from peak_memory import peak_bytes
 from torch import nn
 
 from solarxai import registry
 from solarxai.engine.gradients import Stream
 from solarxai.errors import ContractError, ExplainerRefusal
-from solarxai.explainers import Explainer
+from solarxai.explainers import PRECISIONS, Explainer
 
 METHODS = registry.names("solarxai.explainers")
 NETWORKS: dict[str, str] = {}
@@ -30,10 +31,14 @@ def kind_of(method: str) -> type[Explainer]:
     return registry.load("solarxai.explainers", method)
 
 
+def sampled(method: str) -> bool:
+    return "samples" in kind_of(method).__dataclass_fields__
+
+
 def explainer(method: str, **options) -> Explainer:
     kind = kind_of(method)
-    few = {"samples": 24} if "samples" in kind.__dataclass_fields__ else {}
-    return kind(**few | options)
+    few = {"samples": 24, "steps": 8}
+    return kind(**{n: v for n, v in few.items() if n in kind.__dataclass_fields__} | options)
 
 
 def explained(method, model, x, *, target="difference", **options):
@@ -199,6 +204,38 @@ def test_no_pass_holds_more_images_than_the_batch_size(method, monkeypatch):
     monkeypatch.setattr(Stream, "run", lambda self, x, *a: sizes.append(len(x)) or run(self, x, *a))
     explained(method, network(method), networks.images(7), batch_size=4)
     assert max(sizes) <= 4
+
+
+def test_another_image_costs_no_more_memory_than_its_maps(method):
+    model = network(method)
+    few, many = (networks.images(n) for n in (8, 24))
+    small, large = (
+        peak_bytes(lambda x=x: explained(method, model, x, batch_size=4)) for x in (few, many)
+    )
+    assert large - small <= 8 * (many.nbytes - few.nbytes)
+
+
+def test_more_samples_cost_no_more_memory(method):
+    if not sampled(method):
+        pytest.skip("the method has no samples")
+    model, x = network(method), networks.images(2)
+    small, large = (
+        peak_bytes(lambda n=n: explained(method, model, x, batch_size=4, samples=n))
+        for n in (192, 768)
+    )
+    assert large <= 1.1 * small
+
+
+def test_bfloat16_is_near_and_says_float32(method):
+    model, x = network(method), networks.images(2)
+    exact, rough = (explained(method, model, x, precision=p).values for p in PRECISIONS)
+    assert rough.dtype == torch.float32
+    assert float((rough - exact).norm() / exact.norm()) < 0.3
+
+
+def test_a_precision_that_does_not_exist_is_refused(method):
+    with pytest.raises(ContractError, match=r"precision is 'float8'.*float32, bfloat16"):
+        explainer(method, precision="float8")
 
 
 def test_a_network_in_training_mode_is_refused(method):

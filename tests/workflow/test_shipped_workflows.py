@@ -16,7 +16,7 @@ from solarxai import cli
 from solarxai.workflow import load
 from solarxai.workflow.execution import plan
 
-WORKFLOWS = sorted((Path(__file__).parent.parent / "workflows").glob("*.yaml"))
+WORKFLOWS = sorted((Path(__file__).parents[2] / "workflows").glob("*.yaml"))
 QUICKSTART = next(path for path in WORKFLOWS if path.stem == "quickstart")
 
 TINY = [
