@@ -6,13 +6,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from solarxai.engine.preparation import Snapshot
     from solarxai.explainers._catalogue import explain, list_methods
     from solarxai.query import open_store
     from solarxai.validation import validate
 
-__all__ = ["explain", "list_methods", "open_store", "validate"]
+__all__ = ["Snapshot", "explain", "list_methods", "open_store", "validate"]
 
 _HOMES = {
+    "Snapshot": "solarxai.engine.preparation",
     "explain": "solarxai.explainers._catalogue",
     "list_methods": "solarxai.explainers._catalogue",
     "open_store": "solarxai.query",

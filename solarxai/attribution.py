@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
-from typing import Any, get_type_hints
+from typing import Any, TypedDict, Unpack, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +22,9 @@ from torch import Tensor
 
 from solarxai import registry
 from solarxai.classifier import Classifier, evaluation_mode
+from solarxai.engine.preparation import Snapshot
 from solarxai.errors import ContractError, SolarxaiError, WorkflowError
-from solarxai.explainers import Explainer, Target
+from solarxai.explainers import Attribution, Explainer, Target
 from solarxai.provenance import array_hash, canonical_json, code_hash, content_hash
 from solarxai.schema import MEASUREMENTS
 
@@ -52,13 +53,15 @@ def attribute(
     Parameters
     ----------
     block
-        Samples; their `image` (sample, y, x) must fit the classifier's input contract.
+        Samples; their `image` (sample, y, x) must fit the classifier's input contract. Their
+        `segmentation`, where they have one, gives the players of methods that hide segments.
     classifier
         Of two classes.
     explainers
         Name of the map and the method that makes it; see `parse_explainers`.
     baselines
-        (baseline, 1, y, x) as `draw_baselines` returns them, for methods that need some.
+        (baseline, 1, y, x) as `draw_baselines` returns them; a method gets the first of them, as
+        many as its `n_baselines` says.
     target
         "difference" (the margin) or the index of a class.
     batch_size
@@ -88,35 +91,41 @@ def attribute(
     the feature map; a gradient is in logit per unit of the input z: divide it by `scale` for logit
     per quiet-Sun intensity. The attribute `units` says which.
     """
-    images = block["image"].values
+    if not block.sizes["sample"]:
+        raise ContractError(
+            "a block without samples was given to explain",
+            remedy="Give one row or more; a query says what a store holds.",
+        )
     with _one_thread(), evaluation_mode(classifier.network):
-        margins = classifier.margins(images, batch_size=1)
+        network = Snapshot(classifier.network)
+        margins = classifier.margins(block["image"].values, batch_size=1)
+        x = classifier.tensor(block["image"].values)
         variables = _scores(margins, classifier)
         for name, explainer in explainers.items():
             method = replace(explainer, batch_size=min(explainer.batch_size, batch_size)).alone()
-            made = _maps(images, classifier, method, name, baselines=baselines, target=target)
+            given = _first(baselines, method)
+            found = method(network, x, target=target, baselines=given, segments=_segments(block))
+            made = _maps(found, x, name)
             variables |= _described(made, name, explainer, classifier, target)
     return xr.Dataset(variables, coords=block.coords)
+
+
+class Shaping(TypedDict, total=False):
+    """What beside images, classifier and methods shapes the maps; see `attribute`."""
+
+    baselines: Tensor | None
+    target: int | str
+    batch_size: int
 
 
 def layout(
     samples: xr.Dataset,
     classifier: Classifier,
     explainers: Mapping[str, Explainer],
-    *,
-    baselines: Tensor | None = None,
-    target: int | str = "difference",
-    batch_size: int = 32,
+    **shaping: Unpack[Shaping],
 ) -> xr.Dataset:
     """Return `attribute` of the first row: the names, types and attributes of every row's maps."""
-    return attribute(
-        samples.isel(sample=slice(1)),
-        classifier,
-        explainers,
-        baselines=baselines,
-        target=target,
-        batch_size=batch_size,
-    )
+    return attribute(samples.isel(sample=slice(1)), classifier, explainers, **shaping)
 
 
 def draw_baselines(
@@ -211,9 +220,10 @@ def run_key(
     """Return the sha256 of all that shapes a segment's bytes: same key, same maps.
 
     It covers weights and contract, each method with its options, baselines, target, batch and
-    shard size, the images with their identifiers and split, and the library's code.
+    shard size, the images with their segmentation, identifiers and split, and the library's code.
     """
-    words = [name for name in ("sample_id", "label", "split") if name in samples.variables]
+    optional = ("sample_id", "label", "split", "segmentation")
+    words = [name for name in optional if name in samples.variables]
     return content_hash(
         {
             "classifier": classifier.hash,
@@ -231,23 +241,14 @@ def run_key(
     )
 
 
-def _maps(
-    images: npt.NDArray[np.float32],
-    classifier: Classifier,
-    explainer: Explainer,
-    name: str,
-    *,
-    baselines: Tensor | None,
-    target: Target,
-) -> dict[str, npt.NDArray[np.float32]]:
+def _first(baselines: Tensor | None, explainer: Explainer) -> Tensor | None:
+    """Return as many baselines as the method asks for, whatever its neighbours ask for."""
+    wanted = getattr(explainer, "n_baselines", 0)
+    return baselines[:wanted] if baselines is not None and wanted else None
+
+
+def _maps(found: Attribution, x: Tensor, name: str) -> dict[str, npt.NDArray[np.float32]]:
     """Return the arrays of one method by suffix: maps (sample, y, x), numbers (sample,)."""
-    x = classifier.tensor(images)
-    if not len(x):
-        raise ContractError(
-            "a block without samples was given to explain",
-            remedy="Give one row or more; a query says what a store holds.",
-        )
-    found = explainer(classifier.network, x, target=target, baselines=baselines)
     _check(found.values, x, name)
     made = {"": _array(found.values[:, 0])}
     if found.stderr is not None:
@@ -255,6 +256,13 @@ def _maps(
     if found.completeness_error is not None:
         made["_completeness_error"] = _array(found.completeness_error)
     return made
+
+
+def _segments(block: xr.Dataset) -> Tensor | None:
+    """Return the class of each pixel (sample, y, x), such as umbra, where the samples have it."""
+    if "segmentation" not in block.variables:
+        return None
+    return torch.from_numpy(block["segmentation"].values.astype(np.int64))
 
 
 def _check(values: Tensor, x: Tensor, name: str) -> None:

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from solarxai.models.vision_transformer import TransformerBlock
+
 
 class Residual(nn.Module):
     """A stem of stride 2, a residual block with a 1×1 shortcut, a pooled linear head."""
@@ -23,6 +25,40 @@ class Residual(nn.Module):
         return self.head(x)
 
 
+class DenseHead(Residual):
+    """The same for images of 16 pixels an axis, whose head reads each cell on its own."""
+
+    def __init__(self, *, classes: int = 2, axes: int = 2) -> None:
+        super().__init__(classes=classes, axes=axes)
+        self.head = nn.Sequential(nn.Identity(), nn.Flatten(), nn.Linear(8 * 4**axes, classes))
+
+
+class Bipolar(Residual):
+    """The same with a last feature map of both signs."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        x = nn.functional.leaky_relu(self.second(self.first(x)) + self.shortcut(x), 0.5)
+        return self.head(x)
+
+
+class Transformer(nn.Module):
+    """A convolution that cuts patches of 4, a class token, two blocks of attention, a head."""
+
+    def __init__(self, *, classes: int = 2, axes: int = 2) -> None:
+        super().__init__()
+        conv, norm = (nn.Conv2d, nn.BatchNorm2d) if axes == 2 else (nn.Conv1d, nn.BatchNorm1d)
+        self.stem = nn.Sequential(conv(1, 8, 4, 4, bias=False), norm(8), nn.ReLU(inplace=True))
+        self.token = nn.Parameter(torch.zeros(1, 1, 8))
+        self.blocks = nn.Sequential(TransformerBlock(8, 2), TransformerBlock(8, 2))
+        self.head = nn.Sequential(nn.LayerNorm(8), nn.Identity(), nn.Linear(8, classes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.stem(x).flatten(2).transpose(1, 2)
+        tokens = torch.cat([self.token.expand(x.shape[0], -1, -1), tokens], dim=1)
+        return self.head(self.blocks(tokens)[:, 0])
+
+
 def trained_looking(network: nn.Module, seed: int = 0) -> nn.Module:
     """Give batch norms statistics and weights that are not those of a fresh network."""
     generator = torch.Generator().manual_seed(seed)
@@ -40,6 +76,21 @@ def trained_looking(network: nn.Module, seed: int = 0) -> nn.Module:
 def residual(*, classes: int = 2, axes: int = 2, seed: int = 0) -> nn.Module:
     """Return a residual network in evaluation mode with fixed weights."""
     return trained_looking(Residual(classes=classes, axes=axes), seed)
+
+
+def dense(*, classes: int = 2, axes: int = 2, seed: int = 0) -> nn.Module:
+    """Return the network with a flattened head, for images of 16 pixels an axis."""
+    return trained_looking(DenseHead(classes=classes, axes=axes), seed)
+
+
+def bipolar(*, classes: int = 2, axes: int = 2, seed: int = 0) -> nn.Module:
+    """Return the network whose last feature map has both signs."""
+    return trained_looking(Bipolar(classes=classes, axes=axes), seed)
+
+
+def transformer(*, classes: int = 2, axes: int = 2, seed: int = 0) -> nn.Module:
+    """Return a transformer with a class token in evaluation mode with fixed weights."""
+    return trained_looking(Transformer(classes=classes, axes=axes), seed)
 
 
 def images(n: int, *, axes: int = 2, size: int = 16, seed: int = 1) -> Tensor:

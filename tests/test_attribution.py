@@ -42,7 +42,7 @@ class Bare(Explainer):
 class InputTimesGradient(Bare):
     """z times the gradient of the margin: sums to the margin for a linear model without bias."""
 
-    def __call__(self, model, x, *, target="difference", baselines=None):
+    def __call__(self, model, x, *, target="difference", baselines=None, segments=None):
         parts = [self._part(model, part) for part in torch.split(x, self.batch_size)]
         values, gap = (torch.cat(both) for both in zip(*parts, strict=True))
         return Attribution(
@@ -66,8 +66,9 @@ class Reporter(Bare):
     """Records how it was called."""
 
     calls: ClassVar[list] = []
+    n_baselines: int = 3
 
-    def __call__(self, model, x, *, target="difference", baselines=None):
+    def __call__(self, model, x, *, target="difference", baselines=None, segments=None):
         self.calls.append((x.shape, self.batch_size, target, baselines, torch.get_num_threads()))
         return Attribution(values=torch.zeros_like(x), passes=Passes(0, 0))
 
@@ -87,7 +88,7 @@ class Broken(Bare):
     fill: float = float("nan")
     grow: int = 0
 
-    def __call__(self, model, x, *, target="difference", baselines=None):
+    def __call__(self, model, x, *, target="difference", baselines=None, segments=None):
         shape = (len(x), 1, x.shape[2] + self.grow, x.shape[3])
         return Attribution(values=torch.full(shape, self.fill), passes=Passes(0, 0))
 
@@ -168,7 +169,7 @@ def test_a_method_without_errors_adds_none(samples, linear):
 def test_attributes_say_units_options_and_normalisation(samples, linear):
     attrs = attribution.attribute(samples, linear, {"ixg": InputTimesGradient()})["ixg"].attrs
     assert attrs["units"] == "logit"
-    assert attrs["options"] == '{"batch_size":32}'
+    assert attrs["options"] == '{"batch_size":32,"compiled":false,"precision":"float32"}'
     assert attrs["target"] == "difference"
     assert attrs["classes"] == "pore sunspot"
     assert (attrs["normalisation_offset"], attrs["normalisation_scale"]) == (0.9, 0.2)
@@ -180,7 +181,7 @@ def test_methods_are_told_to_keep_images_apart_and_get_target_and_baselines(samp
     attribution.attribute(samples, linear, {"r": Reporter()}, baselines=baselines, target=1)
     ((shape, batch_size, target, given, threads),) = Reporter.calls
     assert (shape, batch_size, target, threads) == ((12, 1, 16, 16), 1, 1, 1)
-    assert given is baselines
+    assert torch.equal(given, baselines)
 
 
 @pytest.mark.parametrize(("own", "run", "used"), [(32, 8, 8), (4, 8, 4)])
@@ -245,6 +246,18 @@ def test_maps_of_another_shape_are_refused(samples, linear):
         attribution.attribute(samples, linear, {"broken": Broken(fill=0.0, grow=1)})
 
 
+@pytest.mark.parametrize(("wanted", "got"), [(2, 2), (5, 3), (0, None)])
+def test_a_method_gets_the_baselines_it_asks_for_whatever_its_neighbours_need(
+    samples, linear, wanted, got
+):
+    baselines = torch.zeros(3, 1, 16, 16)
+    Reporter.calls.clear()
+    methods = {"r": Reporter(n_baselines=wanted), "other": Reporter(n_baselines=3)}
+    attribution.attribute(samples, linear, methods, baselines=baselines)
+    given = Reporter.calls[0][3]
+    assert (None if given is None else len(given)) == got
+
+
 def test_an_empty_block_is_refused(samples, linear):
     with pytest.raises(ContractError, match="a block without samples"):
         attribution.attribute(samples.isel(sample=slice(0)), linear, {"ixg": InputTimesGradient()})
@@ -279,6 +292,8 @@ def test_a_users_own_module_passes_the_bridge(samples, tmp_path):
 
 @pytest.mark.parametrize("method", registry.names("solarxai.explainers"))
 def test_every_method_gives_the_same_bytes_for_a_row_alone(method, samples, convolutional):
+    if "attention" in method or "transformer" in method:
+        pytest.skip("the method explains networks with attention, and refuses this one")
     methods = attribution.parse_explainers([{"method": method}])
     baselines = attribution.draw_baselines(samples, convolutional, n=6)
     rows = samples.isel(sample=slice(2, 5))
@@ -289,6 +304,35 @@ def test_every_method_gives_the_same_bytes_for_a_row_alone(method, samples, conv
     for name in whole.data_vars:
         assert whole[name].values[1:2].tolist() == alone[name].values.tolist()
     assert whole[method].attrs["method"] == method
+
+
+def test_methods_get_the_segmentation_as_segments_and_none_without_one(samples, linear):
+    given = []
+
+    class Noting(Reporter):
+        def __call__(self, model, x, *, segments=None, **options):
+            given.append(segments)
+            return super().__call__(model, x, **options)
+
+    attribution.attribute(samples, linear, {"r": Noting()})
+    attribution.attribute(samples.drop_vars("segmentation"), linear, {"r": Noting()})
+    assert given[0].dtype == torch.int64
+    np.testing.assert_array_equal(given[0], samples["segmentation"])
+    assert given[1] is None
+
+
+def test_umbra_penumbra_and_quiet_share_a_linear_score_by_their_pixels(samples, linear):
+    methods = attribution.parse_explainers(
+        [{"method": "shapley_exact", "fill": "value", "fill_value": 0.5}]
+    )
+    found = attribution.attribute(samples, linear, methods)["shapley_exact"].values
+    weights = linear.network.planes.weight.detach().numpy()
+    plane = (weights[1] - weights[0]).reshape(16, 16)
+    way = plane * (linear.tensor(samples["image"].values)[:, 0].numpy() - 0.5)
+    for row, classes in enumerate(samples["segmentation"].values):
+        for kind in np.unique(classes):
+            here = classes == kind
+            np.testing.assert_allclose(found[row][here], way[row][here].mean(), atol=1e-4)
 
 
 # Baselines
@@ -432,8 +476,11 @@ def test_the_run_key_changes_with_everything_that_shapes_the_maps(samples, linea
     key = attribution.run_key(samples, linear, methods, **base)
     brighter = samples.copy(deep=True)
     brighter["image"].values[3, 4, 5] += 1
+    darker = samples.copy(deep=True)
+    darker["segmentation"].values[3, 4, 5] += 1
     others = [
         attribution.run_key(brighter, linear, methods, **base),
+        attribution.run_key(darker, linear, methods, **base),
         attribution.run_key(samples.isel(sample=slice(3)), linear, methods, **base),
         attribution.run_key(samples, convolutional, methods, **base),
         attribution.run_key(samples, linear, {"ixg": InputTimesGradient(batch_size=8)}, **base),
@@ -443,5 +490,5 @@ def test_the_run_key_changes_with_everything_that_shapes_the_maps(samples, linea
         attribution.run_key(samples, linear, methods, batch_size=8, **base),
         attribution.run_key(samples, linear, methods, shard_size=8, **base),
     ]
-    assert len({key, *others}) == 10
+    assert len({key, *others}) == 11
     assert key == attribution.run_key(samples.copy(deep=True), linear, methods, **base)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Design", "Shape", "draw_design", "shape_of", "tour"]
+__all__ = ["Leg", "Shape", "draw_design", "shapes_of", "tour"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -24,14 +24,14 @@ _ROWS_FOR_COMPONENTS = 512
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """How n gradients are spread over B baselines.
+    """How gradients are spread over some of the baselines.
 
     Parameters
     ----------
     strata
-        m = max(1, ⌊n/B⌋), path positions of each baseline.
+        Path positions of each baseline.
     visited
-        k = min(B, ⌊n/m⌋), baselines on the tour that are visited.
+        Baselines on the tour that are visited.
     """
 
     strata: int
@@ -39,30 +39,49 @@ class Shape:
 
     @property
     def samples(self) -> int:
-        """Gradients taken: m·k, at most n."""
+        """Gradients taken."""
         return self.strata * self.visited
 
 
 @dataclass(frozen=True, kw_only=True)
-class Design:
-    """Baselines to visit, in the order of the tour, and where to stand on the path from each.
+class Leg:
+    """Baselines with equally many positions, in the order of the tour.
 
     Parameters
     ----------
     baselines
         (visited,) row of each baseline.
-    alphas
-        (visited, strata): position on the path, 0 at the baseline and 1 at the image.
+    quantiles
+        (visited, strata): where to stand on the path, as the part of all positions that lie nearer
+        to the baseline.
     """
 
     baselines: npt.NDArray[np.intp]
-    alphas: Floats
+    quantiles: Floats
+
+    @property
+    def shape(self) -> Shape:
+        """How many gradients it takes."""
+        visited, strata = self.quantiles.shape
+        return Shape(strata=strata, visited=visited)
 
 
-def shape_of(samples: int, baselines: int) -> Shape:
-    """Return how at most `samples` gradients are spread over that many baselines."""
-    strata = max(1, samples // baselines)
-    return Shape(strata=strata, visited=min(baselines, samples // strata))
+def shapes_of(samples: int, baselines: int) -> tuple[Shape, ...]:
+    """Return how gradients are spread over that many baselines, all of them taken.
+
+    Notes
+    -----
+    Fewer gradients than baselines visit as many, once; n = mB + r gradients visit all B, r of them
+    m + 1 times and the others m times.
+    """
+    if samples < baselines:
+        return (Shape(strata=1, visited=samples),)
+    strata, more = divmod(samples, baselines)
+    shapes = (
+        Shape(strata=strata, visited=baselines - more),
+        Shape(strata=strata + 1, visited=more),
+    )
+    return tuple(shape for shape in shapes if shape.visited)
 
 
 def tour(
@@ -96,32 +115,46 @@ def tour(
 
 
 def draw_design(
-    order: npt.NDArray[np.intp], shape: Shape, generator: np.random.Generator
-) -> Design:
-    """Return a random nested design, unbiased over the generator's two numbers.
+    order: npt.NDArray[np.intp], samples: int, generator: np.random.Generator
+) -> tuple[Leg, ...]:
+    """Return a random nested design of that many gradients, unbiased over the generator's numbers.
 
     Parameters
     ----------
     order
         (baseline,) from `tour`.
-    shape
-        From `shape_of`.
+    samples
+        Gradients to take; see `shapes_of`.
     generator
-        Gives the shift u of all path positions and the start on the tour.
+        Gives a start on the tour and the shift u of the quantiles of each leg.
 
     Notes
     -----
-    The i-th baseline visited gets α = (j + frac(iφ + u))/m for j = 0 … m−1, with φ = 0.618…; where
-    fewer are visited than there are, every (B/k)-th is taken from a random start.
+    The i-th baseline of a leg gets the quantiles (j + frac(iφ + u))/m for j = 0 … m−1, with
+    φ = 0.618…; where r of B baselines are visited, or visited once more, they are every (B/r)-th
+    from a random start.
     """
-    shift, start = generator.random(2)
-    step = np.arange(shape.visited)
-    phase = np.mod(step * _GOLDEN + shift, 1.0)
-    alphas = (np.arange(shape.strata) + phase[:, None]) / shape.strata
-    if shape.visited == len(order):
-        return Design(baselines=order, alphas=alphas)
-    places = np.floor((step + start) * (len(order) / shape.visited)).astype(np.intp)
-    return Design(baselines=order[np.minimum(places, len(order) - 1)], alphas=alphas)
+    shapes = shapes_of(samples, len(order))
+    start, *shifts = generator.random(1 + len(shapes))
+    chosen = np.zeros(len(order), dtype=bool)
+    chosen[_spread(shapes[-1].visited, len(order), start)] = True
+    rows = (order[chosen],) if len(shapes) == 1 else (order[~chosen], order[chosen])
+    return tuple(
+        Leg(baselines=row, quantiles=_quantiles(shape, shift))
+        for row, shape, shift in zip(rows, shapes, shifts, strict=True)
+    )
+
+
+def _spread(visited: int, baselines: int, start: float) -> npt.NDArray[np.intp]:
+    places = np.floor((np.arange(visited) + start) * (baselines / visited)).astype(np.intp)
+    found: npt.NDArray[np.intp] = np.minimum(places, baselines - 1)
+    return found
+
+
+def _quantiles(shape: Shape, shift: float) -> Floats:
+    phase = np.mod(np.arange(shape.visited) * _GOLDEN + shift, 1.0)
+    found: Floats = (np.arange(shape.strata) + phase[:, None]) / shape.strata
+    return found
 
 
 def _components(baselines: npt.NDArray[np.float32]) -> Floats:

@@ -59,4 +59,5 @@ def _cosines(pixels: int) -> Tensor:
 
 
 def _along(values: Tensor, matrix: Tensor, axis: int) -> Tensor:
-    return torch.tensordot(values, matrix, dims=([axis], [1])).movedim(-1, axis)
+    found: Tensor = torch.tensordot(values, matrix, dims=([axis], [1]))
+    return found.movedim(-1, axis)

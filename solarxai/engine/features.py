@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +18,7 @@ from solarxai.engine.tracing import Traced
 from solarxai.errors import ExplainerRefusal
 from solarxai.registry import near_name
 
-__all__ = ["Layer", "watch_layer"]
+__all__ = ["Layer", "averages_all", "watch_layer"]
 
 _AVERAGES = ("mean", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "avg_pool1d", "avg_pool2d")
 
@@ -35,6 +35,8 @@ class Layer:
         Where its cells look, one grid an axis.
     pooled
         Whether a global average pooling stands between it and the scores.
+    traced, node
+        The graph of the prepared network, and where in it the layer is.
     network
         The prepared network, changed to return the feature map beside the scores.
     """
@@ -42,7 +44,27 @@ class Layer:
     name: str
     grids: Grids
     pooled: bool
+    traced: Traced
+    node: fx.Node
     network: nn.Module
+
+    def centres(self, cells: Sequence[int]) -> tuple[Tensor, ...]:
+        """Return the input pixel at the centre of each cell, one tensor an axis."""
+        return tuple(grid.centres(n) for grid, n in zip(self.grids, cells, strict=True))
+
+    def activations(self, stream: Stream, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return activations (image, channel, *cells) and scores (image, class) in one pass.
+
+        Parameters
+        ----------
+        stream
+            Of the network that the layer belongs to; it counts the pass.
+        x
+            (image, channel, *space), at most `batch_size` images.
+        """
+        with torch.no_grad():
+            features, scores = stream.run(x, self.network)
+        return features.detach().to(x), scores.to(x)
 
     def read(self, stream: Stream, x: Tensor, weights: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield activations and their gradient, each (image, channel, *cells), part by part.
@@ -85,6 +107,14 @@ def watch_layer(prepared: Prepared, layer: str | None) -> Layer:
         when the network cannot be traced, has no convolution or no layer of that name, or when the
         cells of the layer cannot be located.
     """
+    key = ("layer", layer)
+    if key not in prepared.memo:
+        prepared.memo[key] = _watched(prepared, layer)
+    found: Layer = prepared.memo[key]
+    return found
+
+
+def _watched(prepared: Prepared, layer: str | None) -> Layer:
     traced = prepared.traced
     if traced is None:
         raise ExplainerRefusal(
@@ -98,6 +128,8 @@ def watch_layer(prepared: Prepared, layer: str | None) -> Layer:
         name=layer or node.name,
         grids=located,
         pooled=_pooled(traced, node),
+        traced=traced,
+        node=node,
         network=_watching(traced.graph, node),
     )
 
@@ -140,19 +172,31 @@ def _cells(traced: Traced, node: fx.Node) -> tuple[int, ...]:
 def _pooled(traced: Traced, layer: fx.Node) -> bool:
     after = _descendants(layer)
     return any(
-        _averages_all(traced, node) and not any(_cells(traced, n) for n in _descendants(node))
+        averages_all(traced, node) and not any(_cells(traced, n) for n in _descendants(node))
         for node in after
     )
 
 
-def _averages_all(traced: Traced, node: fx.Node) -> bool:
+def averages_all(traced: Traced, node: fx.Node) -> bool:
+    """Return whether a node averages each channel over all cells."""
     module, name = operation(traced, node)
     average = isinstance(module, _AdaptiveAvgPoolNd | _AvgPoolNd) or name in _AVERAGES
     if not average or not node.all_input_nodes:
         return False
     before = traced.shapes.get(node.all_input_nodes[0].name, ())
     given = traced.shapes.get(node.name, ())
+    if name == "mean" and not _spatial(node, len(before)):
+        return False
     return math.prod(before[2:]) > 1 and math.prod(given[2:]) == 1 and given[:2] == before[:2]
+
+
+def _spatial(mean: fx.Node, axes: int) -> bool:
+    """Return whether a mean runs over all axes but the first two."""
+    over = mean.args[1] if len(mean.args) > 1 else mean.kwargs.get("dim")
+    chosen = over if isinstance(over, Sequence) else (over,)
+    return all(isinstance(axis, int) for axis in chosen) and (
+        {axis % axes for axis in chosen if isinstance(axis, int)} == set(range(2, axes))
+    )
 
 
 def _descendants(node: fx.Node) -> list[fx.Node]:

@@ -6,13 +6,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from solarxai.engine.seeds import image_generator
+from solarxai.engine.texture import quiet_texture
 from solarxai.errors import ContractError
 
 __all__ = ["FILLS", "fill_images"]
 
-FILLS = ("mean", "value", "blur", "baselines")
+FILLS = ("mean", "value", "blur", "baselines", "granulation")
 """Ways to fill: the image's own mean by channel, a number, the image smoothed until its structures
-are gone, or the mean of the baselines."""
+are gone, the mean of the baselines, or new texture with the statistics of the image's quiet
+surroundings (`solarxai.engine.texture`)."""
 
 _BLUR = 0.125
 """Standard deviation of the smoothing, as a part of each axis."""
@@ -35,7 +38,14 @@ def fill_images(
     Raises
     ------
     ContractError
-        when there is no such fill, or it needs baselines and there are none.
+        when there is no such fill, it needs baselines and there are none, or "granulation" is
+        asked of spectra.
+    ExplainerRefusal
+        when "granulation" is asked of an image without quiet surroundings.
+
+    Notes
+    -----
+    Each image is filled by itself, so a fill does not depend on the neighbours in the batch.
     """
     if kind not in FILLS:
         raise ContractError(
@@ -43,16 +53,36 @@ def fill_images(
         )
     if kind == "value":
         return torch.full_like(x, value)
-    if kind == "mean":
-        return x.mean(dim=tuple(range(2, x.ndim)), keepdim=True).expand_as(x)
-    if kind == "blur":
-        return _blurred(x)
+    if kind == "baselines":
+        return _mean_baseline(baselines).expand_as(x)
+    if kind == "granulation" and x.ndim != 4:
+        raise ContractError(
+            f'the fill "granulation" is a texture in two dimensions; the input has {x.ndim - 2}',
+            remedy='Choose "mean", "blur" or "baselines".',
+        )
+    fill = {"mean": _averaged, "blur": _blurred, "granulation": _granulated}[kind]
+    return torch.cat([fill(image) for image in torch.split(x, 1)])
+
+
+def _mean_baseline(baselines: Tensor | None) -> Tensor:
     if baselines is None:
         raise ContractError(
             'the fill "baselines" needs baselines and got none',
             remedy="Give training images as baselines=(baseline, channel, *space).",
         )
-    return baselines.mean(dim=0, keepdim=True).expand_as(x)
+    return baselines.mean(dim=0, keepdim=True)
+
+
+def _averaged(x: Tensor) -> Tensor:
+    return x.mean(dim=tuple(range(2, x.ndim)), keepdim=True).expand_as(x)
+
+
+def _granulated(x: Tensor) -> Tensor:
+    """Fill each channel of one image: equal images get equal texture."""
+    planes = x[0].detach().cpu().double().numpy()
+    generator = image_generator(0, x[0])
+    drawn = [torch.from_numpy(quiet_texture(plane, generator)) for plane in planes]
+    return torch.stack(drawn)[None].to(x)
 
 
 def _blurred(x: Tensor) -> Tensor:

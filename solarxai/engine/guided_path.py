@@ -38,8 +38,7 @@ def advance(
 
     References
     ----------
-    Kapishnikov et al. 2021, Guided Integrated Gradients, arXiv:2106.09788, algorithm 1 and
-    section 3.3.
+    Kapishnikov et al. 2021, Guided Integrated Gradients, arXiv:2106.09788.
     """
     if alpha >= 1:
         return torch.ones_like(places)

@@ -34,8 +34,8 @@ class Moments:
 
     References
     ----------
-    Chan, Golub & LeVeque 1983, doi:10.1080/00031305.1983.10483115, equation 2.1.
-    Pébay 2008, Sandia report SAND2008-6212, equations 3.1, 2.1 of its section 3.
+    Chan, Golub & LeVeque 1983, doi:10.1080/00031305.1983.10483115.
+    Pébay 2008, Sandia report SAND2008-6212.
     """
 
     def __init__(self, *, fourth: bool = False) -> None:
@@ -76,7 +76,7 @@ class Moments:
 
         References
         ----------
-        Stuart & Ord 1994, Kendall's Advanced Theory of Statistics, volume 1, section 12.16.
+        Stuart & Ord 1994, Kendall's Advanced Theory of Statistics, volume 1, chapter 12.
         """
         n, (second, _, fourth) = self.count, self._sums
         left = self._more_than(3)

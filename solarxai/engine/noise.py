@@ -21,16 +21,17 @@ class Noise:
     fraction
         Standard deviation as a part of the image's largest less its smallest value.
     generator
-        Of the image. Its numbers are used in order, so how many are drawn at a time plays no role.
+        Of the image. The noise comes from a place 2¹²⁸ numbers further in its sequence, and in
+        order: neither how much is drawn at a time nor what else is drawn plays a role.
 
     References
     ----------
-    Smilkov et al. 2017, SmoothGrad, arXiv:1706.03825, section 3.2.
+    Smilkov et al. 2017, SmoothGrad, arXiv:1706.03825.
     """
 
     def __init__(self, image: Tensor, *, fraction: float, generator: np.random.Generator) -> None:
         self._image = image
-        self._generator = generator
+        self._generator = _jumped(generator)
         self._deviation = fraction * float(image.max() - image.min())
 
     def draw(self, n: int) -> Tensor:
@@ -41,5 +42,13 @@ class Noise:
 
     def parts(self, n: int, *, at_most: int) -> Iterator[Tensor]:
         """Yield `n` draws in the fewest, most even parts of at most that many."""
-        for part in np.array_split(np.arange(n), -(-n // at_most)):
-            yield self.draw(len(part))
+        parts = -(-n // at_most)
+        for part in range(parts):
+            yield self.draw((n + part) // parts)
+
+
+def _jumped(generator: np.random.Generator) -> np.random.Generator:
+    bits = generator.bit_generator
+    if not isinstance(bits, np.random.Philox):
+        raise TypeError(f"noise is drawn from Philox, not {type(bits).__name__}")
+    return np.random.Generator(bits.jumped())

@@ -25,7 +25,7 @@ Path = Callable[[Tensor], Tensor]
 def line_contributions(
     stream: Stream, weight: Tensor, starts: Tensor, ends: Tensor, alphas: Tensor
 ) -> Tensor:
-    """Return (end − start)·gradient at one place of each line, (line, channel, *space), in one pass.
+    """Return (end − start)·gradient at one place of each line, (line, channel, *space).
 
     Parameters
     ----------
@@ -36,7 +36,8 @@ def line_contributions(
     starts, ends
         (line, channel, *space), or one of them (channel, *space) for all lines.
     alphas
-        (line,): the place, 0 at the start and 1 at the end; at most `batch_size` of them.
+        (line,): the place, 0 at the start and 1 at the end; at most `batch_size` of them, which
+        go through the network in one pass.
     """
     way = ends - starts
     points = torch.addcmul(starts, alphas.to(way).view(-1, *[1] * (way.ndim - 1)), way)

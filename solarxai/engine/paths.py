@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from solarxai.engine.baselines import draw_design, shape_of, tour
+from solarxai.engine.baselines import tour
 from solarxai.engine.gradients import Stream, check_finite
-from solarxai.engine.tour_error import TourError
+from solarxai.engine.positions import BINS, Floats, Positions, bridge, learned, uniform
 
-__all__ = ["Paths"]
+__all__ = ["IMPORTANCE", "Paths", "Slopes", "along", "contributions"]
+
+IMPORTANCE = ("auto", "on", "off")
+"""Whether the density of positions is learnt: where it is worth it, always, or never."""
+
+_PAIRS = 4
+_WORTH = 1.5
+
+
+class Slopes(NamedTuple):
+    """Gradients between the ends of paths, at the start and at the end."""
+
+    between: Tensor
+    first: Tensor | None
+    last: Tensor | None
+
+
+class _Ends(NamedTuple):
+    """The gradient at each baseline, and means over them of what the control's mean needs."""
+
+    gradients: Tensor
+    mean: Tensor
+    product: Tensor
 
 
 class Paths:
-    """The paths from a set of baselines; their scores and tours are computed once.
+    """The paths from a set of baselines, for one score; what they share is computed once.
 
     Parameters
     ----------
@@ -23,63 +46,117 @@ class Paths:
         The network.
     baselines
         (baseline, channel, *space).
+    weight
+        (class,) of `target_weights`: the score explained.
+    control
+        Whether the gradients at both ends of a path are taken off those between: one gradient a
+        baseline.
+    importance
+        One of `IMPORTANCE`. Learning takes 64 gradients on paths between baselines.
     """
 
-    def __init__(self, stream: Stream, baselines: Tensor) -> None:
-        self._stream = stream
-        self._baselines = baselines
-        scores = check_finite(stream.scores(baselines), what="score", whose="baselines")
-        self._scores = scores.double().cpu().numpy()
-        self._tours: dict[tuple[float, ...], npt.NDArray[np.intp]] = {}
+    def __init__(
+        self,
+        stream: Stream,
+        baselines: Tensor,
+        weight: Tensor,
+        *,
+        control: bool = True,
+        importance: str = "auto",
+    ) -> None:
+        self.stream = stream
+        self.baselines = baselines
+        self._weight = weight
+        self._middle = baselines.mean(dim=0, dtype=torch.float64)
+        scores, self.ends = self._at_baselines(control)
+        self.expected = float(scores.mean())
+        self.order = tour(baselines.flatten(1).cpu().numpy(), scores.numpy())
+        self.positions = self._positions(importance)
 
-    def integrate(
-        self, image: Tensor, weight: Tensor, *, samples: int, generator: np.random.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """Return the mean of (x − x′)·gradient over the paths, and its standard error.
+    def scored(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the explained score (point,), float64, and its gradient at each point."""
+        with torch.enable_grad():
+            leaf = points.detach().requires_grad_()
+            scores = self.stream.run(leaf)
+            (gradient,) = torch.autograd.grad((scores * self._weight.to(scores)).sum(), leaf)
+        self.stream.backward += len(points)
+        return scores.detach().double().cpu() @ self._weight.double(), gradient.to(points)
 
-        Parameters
-        ----------
-        image
-            (channel, *space).
-        weight
-            (class,) of `target_weights`.
-        samples
-            Most gradients to take.
-        generator
-            Of the image; see `draw_design`.
-        """
-        shape = shape_of(samples, len(self._baselines))
-        design = draw_design(self._tour(weight), shape, generator)
-        rows = torch.from_numpy(np.repeat(design.baselines, shape.strata)).to(image.device)
-        alphas = torch.from_numpy(design.alphas.ravel()).to(image)
-        total = torch.zeros_like(image, dtype=torch.float64)
-        error = TourError(shape)
-        parts = zip(self._stream.parts(rows), self._stream.parts(alphas), strict=True)
-        for row, alpha in parts:
-            contributions = self._contributions(image, weight, row, alpha)
-            total += contributions.sum(dim=0, dtype=torch.float64)
-            error.add(contributions)
-        return (total / shape.samples).to(image), error.stderr()
+    def control_mean(self, image: Tensor, slope: Tensor) -> Tensor:
+        """Return the mean of the control over all paths to the image, float64."""
+        if self.ends is None:
+            return torch.zeros_like(self._middle)
+        x = image.double()
+        starts = x * self.ends.mean - self.ends.product
+        return (starts + (x - self._middle) * slope.double()) / 2
 
-    def completeness_error(self, values: Tensor, image: Tensor, weight: Tensor) -> Tensor:
-        """Return Σ values − (f(x) − ⟨f(x′)⟩), a scalar, for contributions of that image."""
-        score = self._stream.scores(image[None]).double().cpu() @ weight.double()
-        expected = score[0] - float(self._explained(weight).mean())
-        return (values.double().sum().cpu() - expected).to(torch.float32)
+    def _at_baselines(self, control: bool) -> tuple[Tensor, _Ends | None]:
+        if not control:
+            scores = check_finite(
+                self.stream.scores(self.baselines), what="score", whose="baselines"
+            )
+            return scores.double().cpu() @ self._weight.double(), None
+        found = [self.scored(part) for part in self.stream.parts(self.baselines)]
+        explained, gradients = (torch.cat(part) for part in zip(*found, strict=True))
+        check_finite(explained[:, None], what="score", whose="baselines")
+        check_finite(gradients, whose="baselines")
+        product = torch.zeros_like(self._middle)
+        for baseline, gradient in zip(self.baselines, gradients, strict=True):
+            product += baseline.double() * gradient
+        mean = gradients.mean(dim=0, dtype=torch.float64)
+        return explained, _Ends(gradients, mean, product / len(gradients))
 
-    def _contributions(self, image: Tensor, weight: Tensor, row: Tensor, alpha: Tensor) -> Tensor:
-        baselines = self._baselines[row]
-        way = image - baselines
-        points = baselines + alpha.view(-1, *[1] * image.ndim) * way
-        return self._stream.gradient(points, weight.expand(len(row), -1)) * way
+    def _positions(self, importance: str) -> Positions:
+        plain = uniform() if self.ends is None else bridge()
+        if importance == "off" or len(self.baselines) == 1:
+            return plain
+        squares = self._squares()
+        found = learned(squares)
+        gain = plain.cost(squares) / max(found.cost(squares), 1e-300)
+        return found if importance == "on" or gain > _WORTH else plain
 
-    def _explained(self, weight: Tensor) -> npt.NDArray[np.float64]:
-        found: npt.NDArray[np.float64] = self._scores @ weight.double().numpy()
-        return found
+    def _squares(self) -> Floats:
+        """Return the mean square of contributions in bins of the paths between far baselines."""
+        half, pairs = len(self.order) // 2, min(_PAIRS, len(self.order) // 2)
+        starts = self.order[np.arange(pairs) * half // pairs]
+        ends = self.order[np.arange(pairs) * half // pairs + half]
+        squares = torch.zeros(BINS, dtype=torch.float64)
+        alphas = ((torch.arange(BINS) + 0.5) / BINS).to(self.baselines)
+        for pair in zip(starts, ends, strict=True):
+            for bins in self.stream.parts(torch.arange(BINS)):
+                squares[bins] += self._squares_between(*pair, alphas[bins.to(alphas.device)])
+        return (squares / pairs).numpy()
 
-    def _tour(self, weight: Tensor) -> npt.NDArray[np.intp]:
-        key = tuple(weight.tolist())
-        if key not in self._tours:
-            flat = self._baselines.flatten(1).cpu().numpy()
-            self._tours[key] = tour(flat, self._explained(weight))
-        return self._tours[key]
+    def _squares_between(self, start: np.intp, end: np.intp, alphas: Tensor) -> Tensor:
+        first, last = self.baselines[[start]], self.baselines[[end]]
+        alpha = along(alphas, first[0])
+        _, between = self.scored(first + alpha * (last - first))
+        slopes = Slopes(between, None, None)
+        if self.ends is not None:
+            gradients = self.ends.gradients
+            slopes = Slopes(between, gradients[[start]], gradients[[end]])
+        found = contributions(first, last, alpha, slopes)
+        return found.flatten(1).square().mean(dim=1, dtype=torch.float64).cpu()
+
+
+def contributions(start: Tensor, end: Tensor, alpha: Tensor, slopes: Slopes) -> Tensor:
+    """Return (end − start)·gradient between them, less the control where there is one.
+
+    Parameters
+    ----------
+    start, end
+        (point, channel, *space), or (1, …).
+    alpha
+        (point, 1, …), from 0 at the start to 1 at the end.
+    slopes
+        Gradients between, at the start and at the end.
+    """
+    between, first, last = slopes
+    if first is not None and last is not None:
+        between = between - (first + alpha * (last - first))
+    return between * (end - start)
+
+
+def along(values: Tensor, image: Tensor) -> Tensor:
+    """Return values (point,) in a shape that multiplies points like an image (channel, *space)."""
+    return values.to(image).view(-1, *[1] * image.ndim)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from solarxai.engine.convolutions import speed_up_convolutions
 from solarxai.engine.seeds import probe_generator
 from solarxai.engine.tracing import ShapeRecorder, Traced, fold_batch_norm, trace
 from solarxai.errors import ContractError, ExplainerRefusal
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["Prepared", "Snapshot", "prepare"]
 
 _SCORE_TOLERANCE = 1e-4
 """Largest relative difference of a score between the copy and the original (float32 rounding)."""
@@ -44,6 +46,8 @@ class Prepared:
         Why it is not in the fastest form, or an empty string.
     passes
         Images that the check sent forward, and as many backward.
+    memo
+        What was made of this network and may be used again, by whoever made it.
     """
 
     network: nn.Module
@@ -53,6 +57,50 @@ class Prepared:
     traced: Traced | None
     reason: str
     passes: int
+    memo: dict[Any, Any] = field(default_factory=dict)
+
+
+class Snapshot:
+    """A network as it is now, prepared once for many calls of any method.
+
+    Parameters
+    ----------
+    model
+        Network in evaluation mode: (batch, channel, *space) to (batch, class). It is copied: what
+        happens to it later does not reach the snapshot.
+
+    Raises
+    ------
+    ExplainerRefusal
+        when the model or a part of it is in training mode, normalises with the statistics of the
+        batch, or cannot be copied.
+
+    Examples
+    --------
+    >>> import solarxai, torch
+    >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2)).eval()
+    >>> ready = solarxai.Snapshot(model)
+    >>> x = torch.ones(1, 1, 2, 2)
+    >>> maps = [solarxai.explain(ready, x, method="gradient", target=k).values for k in (0, 1)]
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        _check_mode(model)
+        self._original = _copy(model)
+        self._forms: dict[tuple[Any, ...], Prepared] = {}
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the scores of x, as the network gives them."""
+        scores: Tensor = self._original(x)
+        return scores
+
+    def prepared(self, x: Tensor, *, fold: bool = True) -> Prepared:
+        """Return the form for images like x, made and checked when it is first asked for."""
+        key = (tuple(x.shape[1:]), x.dtype, x.device, fold)
+        if key in self._forms:
+            return replace(self._forms[key], passes=0)
+        self._forms[key] = _fastest(self._original, x, fold=fold)
+        return self._forms[key]
 
 
 @dataclass(frozen=True)
@@ -63,13 +111,14 @@ class _Answer:
     gradient: Tensor
 
 
-def prepare(model: nn.Module, x: Tensor, *, fold: bool = True) -> Prepared:
+def prepare(model: nn.Module | Snapshot, x: Tensor, *, fold: bool = True) -> Prepared:
     """Return the fastest copy of a network that gives its scores and gradient on a probe.
 
     Parameters
     ----------
     model
         Network in evaluation mode: (batch, channel, *space) to (batch, class). It is not changed.
+        A `Snapshot` of one saves the copy, and the checks that it has passed.
     x
         The images to explain, for their shape, type and device.
     fold
@@ -89,8 +138,11 @@ def prepare(model: nn.Module, x: Tensor, *, fold: bool = True) -> Prepared:
     shape alone. Hooks run on the probe; where they change no answer, they are left out of the copy.
     """
     _check_input(x)
-    _check_mode(model)
-    original = _copy(model)
+    snapshot = model if isinstance(model, Snapshot) else Snapshot(model)
+    return snapshot.prepared(x, fold=fold)
+
+
+def _fastest(original: nn.Module, x: Tensor, *, fold: bool) -> Prepared:
     probe = torch.from_numpy(probe_generator().standard_normal((1, *x.shape[1:]))).to(x)
     wanted = _answer(original, probe)
     if not bool(torch.isfinite(wanted.scores).all() & torch.isfinite(wanted.gradient).all()):
@@ -143,7 +195,7 @@ def _check_input(x: Tensor) -> None:
             f"the images are {x.dtype} {tuple(x.shape)}",
             remedy="Offer a floating-point tensor (batch, channel, *space) of one image or more.",
         )
-    if not bool(torch.isfinite(x).all()):
+    if not bool(torch.isfinite(x.sum())) and not bool(torch.isfinite(x).all()):
         raise ContractError(
             "the images contain values that are not finite",
             remedy="Mask or fill such pixels before explaining.",
@@ -191,7 +243,9 @@ def _traced(original: nn.Module, form: str, layout: torch.memory_format) -> Trac
             hooks.clear()
         module._backward_pre_hooks.clear()
     traced = trace(bare)
-    graph = fold_batch_norm(traced.graph) if form == "folded" else traced.graph
+    graph = (
+        speed_up_convolutions(fold_batch_norm(traced.graph)) if form == "folded" else traced.graph
+    )
     graph.requires_grad_(False)
     made: fx.GraphModule = graph.to(memory_format=layout)  # type: ignore[call-overload]
     return replace(traced, graph=made)

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from solarxai.engine.baselines import Shape
 
-__all__ = ["TourError", "within_stratum_share"]
+__all__ = ["TourError", "smoothed", "within_stratum_share"]
 
 _LAG = 3
 _MOST_PAIRS = 16
 _CORRELATION_LENGTH = 0.25
+_LIKE_NEIGHBOURS = 0.75
+_WIDE = 5
+_WIDER = 9
+_POOLS = {1: functional.avg_pool1d, 2: functional.avg_pool2d, 3: functional.avg_pool3d}
 
 
 def within_stratum_share(strata: int) -> float:
-    r"""Return the variance within a stratum ÷ half the mean square step to the next stratum.
+    r"""Return the variance that a design leaves ÷ half the mean square step to the next stratum.
 
     Parameters
     ----------
@@ -28,25 +32,56 @@ def within_stratum_share(strata: int) -> float:
 
     Notes
     -----
-    For a variogram γ(h) ∝ 1 − exp(−h/ℓ) along the path, with s = 1/(mℓ),
+    For a variogram γ(h) ∝ 1 − exp(−h/ℓ) along the path, with s = 1/(mℓ), the variance within a
+    stratum is
 
-    .. math:: \frac{1 - 2(s - 1 + e^{-s})/s^2}{1 - e^{-s}},
+    .. math:: \frac{1 - 2(s - 1 + e^{-s})/s^2}{1 - e^{-s}}
 
-    which is 1/3 for narrow strata: there the gradient of a ReLU network, constant between kinks,
-    has a linear variogram. ℓ = 1/4 was read from trained residual networks; `benchmarks/
-    expected_gradients.py` measures how often the error lies within two standard errors.
+    times the step: 1/3 for narrow strata, where the gradient of a ReLU network, constant between
+    kinks, has a linear variogram. A quarter less is left, because neighbours on the tour are alike
+    and stand far apart. ℓ = 1/4 and the quarter were read from trained residual networks;
+    `benchmarks/expected_gradients.py` measures how often the error lies within two standard errors.
     """
     s = 1 / (strata * _CORRELATION_LENGTH)
-    return (1 - 2 * (s - 1 + math.exp(-s)) / s**2) / (1 - math.exp(-s))
+    within = (1 - 2 * (s - 1 + math.exp(-s)) / s**2) / (1 - math.exp(-s))
+    return _LIKE_NEIGHBOURS * within
+
+
+def smoothed(variance: Tensor, *, reached: float) -> Tensor:
+    """Return the variance (channel, *space) as the mean of a pixel and those beside it.
+
+    Parameters
+    ----------
+    variance
+        Of each pixel, as it was measured.
+    reached
+        Part of all baselines that the design visits.
+
+    Notes
+    -----
+    A pixel that only a few gradients reach has a variance that is as rarely seen as they are; its
+    neighbours, which other gradients reach, know better. The mean is over 5 pixels an axis, and
+    over 9 where baselines are left out.
+    """
+    axes = variance.ndim - 1
+    if axes not in _POOLS:
+        return variance
+    wide = _WIDE if reached == 1 else _WIDER
+    found: Tensor = _POOLS[axes](
+        variance[None], wide, stride=1, padding=wide // 2, count_include_pad=False
+    )
+    return found[0]
 
 
 class TourError:
-    r"""Accumulates contributions in the order of a design and gives their mean's standard error.
+    r"""Accumulates contributions in the order of a leg and gives the variance of their mean.
 
     Parameters
     ----------
     shape
-        Of the design: strata m and visited baselines k; at least two samples.
+        Of the leg: strata m and visited baselines k.
+    reached
+        Part of all baselines that the design visits.
 
     Notes
     -----
@@ -58,50 +93,61 @@ class TourError:
               \right\rangle
 
     with c from `within_stratum_share`. With one stratum a baseline, d is the contribution itself
-    and σ² = ⟨(d_i − d_{i−3})²⟩/2k: exact where baselines are left out, too large (about twice in
-    variance) where all of them are visited. Memory: at most 49 maps.
+    and σ² = (1 − ρ/2) ⟨(d_i − d_{i−3})²⟩/2k, where ρ is the part of the baselines that is visited:
+    about half of the difference between neighbours is theirs, which is no error once all of them
+    are visited. Memory: at most 49 maps beside those given.
     """
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, *, reached: float = 0.0) -> None:
         self._shape = shape
+        self._reached = reached
         self._single = shape.strata == 1
-        self._lag = _LAG if shape.visited > _LAG else int(self._single)
         pairs = np.linspace(0, shape.strata - 2, min(shape.strata - 1, _MOST_PAIRS))
-        self._steps = {0} if self._single else {int(j) + 1 for j in pairs.round()}
-        self._kept: dict[int, deque[Tensor]] = {j: deque() for j in self._steps}
-        self._last = torch.zeros(())
+        steps = {0} if self._single else {int(j) + 1 for j in pairs.round()}
+        self._steps = torch.tensor(sorted(steps))
+        lag = _LAG if shape.visited > _LAG else int(self._single)
+        self._behind = lag * len(steps)
+        self._kept: Tensor | None = None
+        self._last: Tensor | None = None
         self._squares: Tensor | None = None
         self._seen = self._count = 0
 
     def add(self, contributions: Tensor) -> None:
         """Take the next contributions (sample, channel, *space), strata fastest."""
-        for contribution in contributions:
-            stratum = self._seen % self._shape.strata
-            if stratum in self._steps:
-                self._step(stratum, contribution)
-            self._last = contribution.clone()
-            self._seen += 1
+        strata = torch.arange(self._seen, self._seen + len(contributions)) % self._shape.strata
+        chosen = torch.isin(strata, self._steps).to(contributions.device)
+        steps = self._stepped(contributions)[chosen]
+        if self._kept is not None:
+            steps = torch.cat([self._kept, steps])
+        self._take(steps)
+        self._seen += len(contributions)
 
-    def stderr(self) -> Tensor:
-        """Return the standard error of the mean of all contributions, (channel, *space)."""
+    def variance(self) -> Tensor | None:
+        """Return the variance of the mean of all contributions, (channel, *space).
+
+        None before any two contributions were compared.
+        """
         if self._squares is None:
-            raise ValueError("no two contributions were compared")
-        halves = 2.0 if self._single or not self._lag else 4.0
-        share = 1.0 if self._single else within_stratum_share(self._shape.strata)
-        variance = self._squares * (share / (halves * self._count * self._shape.samples))
-        return variance.sqrt()
+            return None
+        halves = 2.0 if self._single or not self._behind else 4.0
+        share = 1 - self._reached / 2
+        if not self._single:
+            share = within_stratum_share(self._shape.strata)
+        return self._squares * (share / (halves * self._count * self._shape.samples))
 
-    def _step(self, stratum: int, contribution: Tensor) -> None:
-        step = contribution.clone() if self._single else contribution - self._last
-        kept = self._kept[stratum]
-        if not self._lag:
-            self._take(step)
-        elif len(kept) == self._lag:
-            self._take(step - kept.popleft())
-        if self._lag:
-            kept.append(step)
+    def _stepped(self, contributions: Tensor) -> Tensor:
+        if self._single:
+            return contributions
+        last = contributions[:1] if self._last is None else self._last
+        self._last = contributions[-1:].clone()
+        return contributions - torch.cat([last, contributions[:-1]])
 
-    def _take(self, difference: Tensor) -> None:
-        squares = difference.square()
-        self._squares = squares if self._squares is None else self._squares.add_(squares)
-        self._count += 1
+    def _take(self, steps: Tensor) -> None:
+        compared = steps
+        if self._behind:
+            compared = steps[self._behind :] - steps[: -self._behind]
+            self._kept = steps[-self._behind :].clone()
+        if len(compared):
+            squares = compared.square().sum(dim=0)
+            self._squares = squares if self._squares is None else self._squares.add_(squares)
+            self._count += len(compared)

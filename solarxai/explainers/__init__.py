@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from solarxai.engine.gradients import Stream, apart, check_finite
 from solarxai.engine.inputs import checked_baselines, checked_segments
-from solarxai.engine.preparation import Prepared, prepare
+from solarxai.engine.preparation import Prepared, Snapshot, prepare
 from solarxai.engine.targets import Target, target_weights
 from solarxai.errors import ContractError
 
@@ -166,15 +166,18 @@ class Explainer(ABC):
     folds: ClassVar[bool] = True
     """Whether batch norm may be folded into convolutions, which hides the outputs of both."""
 
+    precisions: ClassVar[tuple[str, ...]] = PRECISIONS
+    """Precisions that the method bears."""
+
     batch_size: int = 32
     precision: str = "float32"
     compiled: bool = False
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
+        if self.precision not in self.precisions:
             raise ContractError(
                 f"{type(self).__name__}: precision is {self.precision!r}",
-                remedy=f"Choose one of {', '.join(PRECISIONS)}.",
+                remedy=f"Choose one of {', '.join(self.precisions)}.",
             )
         for option in fields(self):
             value, least = getattr(self, option.name), option.metadata.get("minimum", 1)
@@ -195,7 +198,7 @@ class Explainer(ABC):
 
     def __call__(
         self,
-        model: nn.Module,
+        model: nn.Module | Snapshot,
         x: Tensor,
         *,
         target: Target = "difference",
@@ -208,7 +211,7 @@ class Explainer(ABC):
         ----------
         model
             Network in evaluation mode: (batch, channel, *space) to scores (batch, class). It is
-            not changed.
+            not changed. A `Snapshot` of one saves the time to prepare it.
         x
             (batch, channel, *space) float32.
         target

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
@@ -23,11 +23,15 @@ class Comparing(Explainer):
     ----------
     baseline_value
         Of every pixel of the baseline where the call gives no `baselines`, in units of the input.
+    n_baselines
+        How many training images to draw as baselines where the caller draws them; read by
+        `solarxai.attribution`.
     """
 
     takes_baselines: ClassVar[bool] = True
 
     baseline_value: float = 0.0
+    n_baselines: int = field(default=0, metadata={"minimum": 0})
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -6,34 +6,44 @@ Names are those of the files, options the fields of the dataclasses, words their
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from dataclasses import MISSING, Field, fields
+from importlib import resources
 from typing import Any
 
 from torch import Tensor, nn
 
 from solarxai import registry
+from solarxai.engine.preparation import Snapshot
 from solarxai.errors import WorkflowError
 from solarxai.explainers import Attribution, Explainer, Target
 
 __all__ = ["MethodList", "explain", "list_methods", "make_explainer"]
 
 _PACKAGE = "solarxai.explainers"
+_MEASURED = "measured.json"
+_HOLDS = 1e-3
+"""Largest violation of an axiom that is called none; sampling leaves ten times as much."""
 
 
 class MethodList(list[dict[str, Any]]):
-    """Methods as mappings with `name`, `description`, `options` and `references`.
+    """Methods as mappings with `name`, `description`, `options`, `references` and `measured`.
 
-    An option is a mapping with `name`, `type`, `default` and `description`. Printed, it is a table
-    of words.
+    An option is a mapping with `name`, `type`, `default` and `description`; `measured` holds the
+    figures of `docs/methods.md`, or nothing for a method that was not measured. Printed, it is one
+    line a method, or all that there is to say of a single one.
     """
 
     def __str__(self) -> str:
-        return "\n\n".join(_text(method) for method in self)
+        if len(self) == 1:
+            return _text(self[0])
+        width = max((len(method["name"]) for method in self), default=0)
+        return "\n".join(_line(method, width) for method in self)
 
 
 def explain(
-    model: nn.Module,
+    model: nn.Module | Snapshot,
     x: Tensor,
     *,
     method: str,
@@ -49,7 +59,7 @@ def explain(
     ----------
     model
         Network in evaluation mode: (batch, channel, *space) to scores (batch, class). It is not
-        changed.
+        changed. A `solarxai.Snapshot` of it saves preparing it again for every call.
     x
         (batch, channel, *space) float32.
     method
@@ -140,6 +150,7 @@ def _described(method: str) -> dict[str, Any]:
         "description": _one_line(sections[""]),
         "options": [_option(field, words[name]) for name, field in _options_of(method).items()],
         "references": _one_line(sections.get("References", "")),
+        "measured": _measured().get(method, {}),
     }
 
 
@@ -164,7 +175,32 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+def _measured() -> dict[str, Any]:
+    """Return what `benchmarks/methods.py` wrote of the methods, by name."""
+    file = resources.files(_PACKAGE) / _MEASURED
+    return json.loads(file.read_text()) if file.is_file() else {}
+
+
+def _line(method: dict[str, Any], width: int) -> str:
+    return f"{method['name']:{width}}  {method['description']}"
+
+
 def _text(method: dict[str, Any]) -> str:
     lines = [f"{method['name']}: {method['description']}"]
     lines += [f"  {o['name']} = {o['default']!r}: {o['description']}" for o in method["options"]]
-    return "\n".join([*lines, f"  References: {method['references']}"])
+    lines += [f"  References: {method['references']}"]
+    return "\n".join([*lines, *_told(method["measured"])])
+
+
+def _told(measured: dict[str, Any]) -> list[str]:
+    """Return the lines of what was measured of a method."""
+    if not measured:
+        return []
+    oracles = "; ".join(f"{o['oracle']} ({o['difference']})" for o in measured["oracles"])
+    limit = _HOLDS * (10 if measured["stochastic"] else 1)
+    kept = [n for n, found in measured["axioms"].items() if found is not None and found <= limit]
+    return [
+        f"  Agrees with: {oracles or 'no oracle'}",
+        f"  Keeps: {', '.join(kept) or 'none of the axioms'}",
+        f"  Passes an image: {measured['forward']:g} forward, {measured['backward']:g} backward",
+    ]

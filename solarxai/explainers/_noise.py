@@ -114,4 +114,4 @@ class NoisyGradients(NoiseSampling):
             weights = weight.expand(len(points), -1)
             parts = zip(stream.parts(points), stream.parts(weights), strict=True)
             found = self.seen(torch.cat([stream.gradient(*part) for part in parts]))
-            moments.add(found.unflatten(0, (signs, -1)).mean(dim=0) if signs > 1 else found)
+            moments.add(found.view(signs, *deviation.shape).mean(dim=0) if signs > 1 else found)

@@ -23,8 +23,7 @@ class AbsoluteGradient(Explainer):
 
     References
     ----------
-    Simonyan, Vedaldi & Zisserman 2014, Deep Inside Convolutional Networks, arXiv:1312.6034,
-    section 3.1.
+    Simonyan, Vedaldi & Zisserman 2014, Deep Inside Convolutional Networks, arXiv:1312.6034.
     """
 
     units: ClassVar[str] = "logit per unit of the input"

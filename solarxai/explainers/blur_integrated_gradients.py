@@ -17,7 +17,7 @@ from solarxai.explainers import Attribution, Explainer, Problem
 
 __all__ = ["BlurIntegratedGradients"]
 
-_SPACING = 2
+_SPACING = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class BlurIntegratedGradients(Explainer):
 
     and sums to f(x) less the score of the smoothest image: no baseline has to be chosen, and
     nothing is drawn into the image that it does not hold, but what smoothing keeps (the mean
-    brightness) cannot get any of the score. Points lie at σ = `max_sigma`·(1 − α)², denser
+    brightness) cannot get any of the score. Points lie at σ = `max_sigma`·(1 − α)³, denser
     where the image is sharp.
 
     References

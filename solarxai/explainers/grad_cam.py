@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
 
-from solarxai.engine.features import Layer
-from solarxai.explainers import ExplainerWarning
-from solarxai.explainers._class_activation import ClassActivation
+from solarxai.explainers._class_activation import ChannelWeighting
 
 __all__ = ["GradCAM"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class GradCAM(ClassActivation):
+class GradCAM(ChannelWeighting):
     r"""The activations of a layer, channels weighted by their mean gradient, signed.
 
     Notes
@@ -36,19 +33,9 @@ class GradCAM(ClassActivation):
     """
 
     linear: ClassVar[bool] = True
+    title: ClassVar[str] = "Grad-CAM"
 
     def cells(self, features: Tensor, gradient: Tensor) -> Tensor:
         """Return Σ_k α_k A^k, (image, 1, *cells)."""
-        axes = tuple(range(2, gradient.ndim))
-        weights = gradient.mean(dim=axes, keepdim=True)
+        weights = gradient.mean(dim=tuple(range(2, gradient.ndim)), keepdim=True)
         return (weights * features).sum(dim=1, keepdim=True)
-
-    def check_layer(self, layer: Layer) -> None:
-        """Warn when no global average pooling stands between the layer and the scores."""
-        if not layer.pooled:
-            warnings.warn(
-                f"no global average pooling follows {layer.name}: Grad-CAM weights its channels by "
-                "mean gradients that have no meaning for this head; use hires_cam",
-                ExplainerWarning,
-                stacklevel=3,
-            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -79,12 +80,12 @@ class GradientShap(NoiseSampling):
         noise = Noise(image, fraction=self.noise, generator=generator)
         moments, scores = Moments(), Moments()
         for samples in self.rounds():
-            places = _places(samples, len(baselines), image, generator)
-            for row, alpha in zip(*map(stream.parts, places), strict=True):
+            for row, alpha in _places(samples, len(baselines), stream.batch_size, generator):
                 ends = image + noise.draw(len(row)) if self.noise else image[None]
                 if self.noise or not scores.count:
                     scores.add(stream.scores(ends))
-                moments.add(line_contributions(stream, weight, baselines[row], ends, alpha))
+                starts = baselines[row.to(baselines.device)]
+                moments.add(line_contributions(stream, weight, starts, ends, alpha))
             if self.settled(moments.mean, moments.stderr()):
                 break
         gap = difference.error_of(moments.mean, scores.mean, weight)
@@ -92,8 +93,11 @@ class GradientShap(NoiseSampling):
 
 
 def _places(
-    samples: int, baselines: int, image: Tensor, generator: np.random.Generator
-) -> tuple[Tensor, Tensor]:
-    """Return the baseline and the position of each sample, independent and even."""
-    rows = torch.from_numpy(generator.integers(baselines, size=samples)).to(image.device)
-    return rows, torch.from_numpy(generator.random(samples)).to(image.device)
+    samples: int, baselines: int, at_most: int, generator: np.random.Generator
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the baseline and the position of each sample of a pass, independent and even."""
+    parts = -(-samples // at_most)
+    for part in range(parts):
+        drawn = generator.random(((samples + part) // parts, 2))
+        rows, alphas = torch.from_numpy(drawn).T
+        yield (rows * baselines).long(), alphas

@@ -7,13 +7,13 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from solarxai.explainers._class_activation import ClassActivation
+from solarxai.explainers._class_activation import GradientActivation
 
 __all__ = ["HiResCAM"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class HiResCAM(ClassActivation):
+class HiResCAM(GradientActivation):
     r"""The activations of a layer times their gradients, summed over channels, signed.
 
     Notes

@@ -48,7 +48,7 @@ class NoisyIntegratedGradients(NoiseSampling, Comparing):
 
     References
     ----------
-    Smilkov et al. 2017, SmoothGrad, arXiv:1706.03825, section 4.1.
+    Smilkov et al. 2017, SmoothGrad, arXiv:1706.03825.
     Sundararajan, Taly & Yan 2017, arXiv:1703.01365.
     """
 
@@ -92,33 +92,24 @@ class NoisyIntegratedGradients(NoiseSampling, Comparing):
         noise = Noise(image, fraction=self.noise, generator=generator)
         moments, scores = Moments(), Moments()
         for samples in self.rounds():
-            for rows, shifts, deviations in self._draws(
-                stream, noise, baselines, samples, generator
-            ):
+            for rows, shifts, deviations in self._draws(noise, len(baselines), samples, generator):
                 ends = torch.stack([image + deviations, image - deviations], dim=1)
-                scores.add(torch.cat([stream.scores(part) for part in ends]))
-                moments.add(self._integrals(stream, weight, baselines[rows], ends, shifts))
+                scores.add(stream.scores(ends.flatten(0, 1)))
+                starts = baselines[rows.to(baselines.device)]
+                moments.add(self._integrals(stream, weight, starts, ends, shifts))
             if self.settled(moments.mean, moments.stderr()):
                 break
         gap = difference.error_of(moments.mean, scores.mean, weight)
         return moments.mean.to(image), moments.stderr().to(image), gap
 
     def _draws(
-        self,
-        stream: Stream,
-        noise: Noise,
-        baselines: Tensor,
-        samples: int,
-        generator: np.random.Generator,
+        self, noise: Noise, baselines: int, samples: int, generator: np.random.Generator
     ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield baseline, start and noise of as many pairs as fill a pass."""
-        n, at_most = samples // self._group, max(1, stream.batch_size // self._group)
-        rows = generator.integers(len(baselines), size=n)
-        shifts = generator.random(n)
-        parts = np.array_split(np.arange(n), -(-n // at_most)) if n else []
-        for part in parts:
-            which = torch.from_numpy(rows[part]).to(baselines.device)
-            yield which, torch.from_numpy(shifts[part]), noise.draw(len(part))
+        at_most = max(1, self.batch_size // self._group)
+        for deviations in noise.parts(samples // self._group, at_most=at_most):
+            rows, shifts = torch.from_numpy(generator.random((len(deviations), 2))).T
+            yield (rows * baselines).long(), shifts, deviations
 
     def _integrals(
         self, stream: Stream, weight: Tensor, starts: Tensor, ends: Tensor, shifts: Tensor

@@ -27,6 +27,9 @@ class PathGradients(Explainer):
     rule
         Where they are taken and how they are weighted: "gauss_legendre", "riemann_left",
         "riemann_midpoint", "riemann_right" or "trapezoid".
+    n_baselines
+        How many training images to draw as corners of the path where the caller draws them; read
+        by `solarxai.attribution`.
 
     Notes
     -----
@@ -42,8 +45,8 @@ class PathGradients(Explainer):
 
     References
     ----------
-    Sundararajan, Taly & Yan 2017, Axiomatic Attribution for Deep Networks, arXiv:1703.01365,
-    section 4. Friedman 2004, Paths and consistency in additive cost sharing,
+    Sundararajan, Taly & Yan 2017, Axiomatic Attribution for Deep Networks, arXiv:1703.01365.
+    Friedman 2004, Paths and consistency in additive cost sharing,
     doi:10.1007/s001820400173.
     """
 
@@ -52,6 +55,7 @@ class PathGradients(Explainer):
 
     steps: int = 32
     rule: str = "gauss_legendre"
+    n_baselines: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -28,7 +28,7 @@ class SmoothGradSquared(NoisyGradients):
     References
     ----------
     Hooker, Erhan, Kindermans & Kim 2019, A Benchmark for Interpretability Methods in Deep Neural
-    Networks, arXiv:1806.10758, section 4.1.
+    Networks, arXiv:1806.10758.
     """
 
     units: ClassVar[str] = "logit² per squared unit of the input"

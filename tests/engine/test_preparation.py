@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from solarxai.engine.preparation import prepare
+from solarxai.engine.preparation import Snapshot, prepare
 from solarxai.errors import ContractError, ExplainerRefusal
 
 
@@ -21,9 +21,9 @@ def test_batch_norm_after_a_convolution_is_gone_and_the_caller_keeps_his():
     model = networks.residual()
     prepared = prepare(model, networks.images(1))
     called = [n.target for n in prepared.traced.graph.graph.nodes if n.op == "call_module"]
-    kinds = [type(prepared.network.get_submodule(name)).__name__ for name in called]
-    assert kinds.count("BatchNorm2d") == 0
-    assert kinds.count("Conv2d") == 4
+    layers = [prepared.network.get_submodule(name) for name in called]
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in layers)
+    assert sum(isinstance(layer, nn.Conv2d) for layer in layers) == 4
     assert sum(isinstance(m, nn.BatchNorm2d) for m in model.modules()) == 4
 
 
@@ -153,3 +153,24 @@ def test_scores_without_a_gradient_are_refused():
 
     with pytest.raises(ExplainerRefusal, match=r"has a gradient.*no_grad"):
         prepare(Detached(256, 2).eval(), networks.images(1))
+
+
+def test_a_snapshot_is_prepared_once_for_each_shape_and_form():
+    ready, x = Snapshot(networks.residual()), networks.images(2)
+    first, again = prepare(ready, x), prepare(ready, networks.images(5))
+    assert again.network is first.network
+    assert (first.passes, again.passes) == (2, 0)
+    assert prepare(ready, x, fold=False).network is not first.network
+    assert prepare(ready, networks.images(1, size=24)).passes == 2
+
+
+def test_a_snapshot_keeps_the_network_as_it_was():
+    model, x = networks.residual(), networks.images(2)
+    ready, wanted = Snapshot(model), prepare(model, x).network(x)
+    model.head[2].weight.data.zero_()
+    torch.testing.assert_close(prepare(ready, x).network(x), wanted)
+
+
+def test_a_snapshot_of_a_network_in_training_mode_is_refused():
+    with pytest.raises(ExplainerRefusal, match=r"training mode"):
+        Snapshot(networks.residual().train())

@@ -1,5 +1,6 @@
 """Cells come back to the pixels they looked at."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -55,3 +56,25 @@ def test_axes_are_resampled_each_by_its_own_centres():
 def test_a_single_cell_is_held_everywhere():
     map_ = resample(torch.full((1, 1, 1), 3.0), (torch.tensor([5.0]),), (10,))
     assert (map_ == 3).all()
+
+
+def test_a_map_is_the_same_to_the_last_bit_beside_others():
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(9, 1, 7, 5, generator=generator)
+    centres = (Grid(start=2, stride=4).centres(7), Grid(start=3.5, stride=6).centres(5))
+    together = resample(values, centres, (31, 33))
+    for image in range(9):
+        assert torch.equal(
+            resample(values[image : image + 1], centres, (31, 33))[0], together[image]
+        )
+
+
+@pytest.mark.parametrize("start", [0.0, 1.5, 9.0])
+def test_a_map_is_linear_interpolation_within_its_outermost_centres(start):
+    grid = Grid(start=start, stride=3)
+    values = torch.randn(1, 2, 6, generator=torch.Generator().manual_seed(1))
+    found = resample(values, (grid.centres(6),), (40,))
+    for channel in range(2):
+        pixels = np.arange(np.ceil(start), start + 15)
+        wanted = np.interp(pixels, grid.centres(6).numpy(), values[0, channel].numpy())
+        np.testing.assert_allclose(found[0, channel, pixels.astype(int)], wanted, atol=1e-6)

@@ -12,6 +12,7 @@ import torch
 import solarxai
 from solarxai import registry
 from solarxai.errors import WorkflowError
+from solarxai.explainers import _catalogue
 from solarxai.explainers._catalogue import make_explainer
 from solarxai.explainers.gradient import Gradient
 
@@ -32,9 +33,32 @@ def test_every_file_is_a_method_with_words_for_everything():
 
 def test_one_method_can_be_listed_as_words_and_as_json():
     found = solarxai.list_methods("grad_cam")
-    assert json.loads(json.dumps(found))[0]["options"][1]["name"] == "layer"
+    (method,) = json.loads(json.dumps(found))
+    assert "layer" in {option["name"] for option in method["options"]}
     assert str(found).startswith("grad_cam: The activations of a layer")
     assert "batch_size = 32: Most images in one pass" in str(found)
+
+
+def test_all_methods_are_one_line_each():
+    found = solarxai.list_methods()
+    assert str(found).splitlines()[0].split()[0] == found[0]["name"]
+    assert len(str(found).splitlines()) == len(found)
+
+
+def test_what_was_measured_of_a_method_stands_below_it(monkeypatch):
+    figures = {
+        "oracles": [{"oracle": "captum Saliency", "difference": "2e-07"}],
+        "stochastic": False,
+        "axioms": {"completeness": 0.5, "linearity": 1e-7, "symmetry": None},
+        "forward": 1.5,
+        "backward": 1.0,
+        "time_over_floor": 1.1,
+    }
+    monkeypatch.setattr(_catalogue, "_measured", lambda: {"gradient": figures})
+    text = str(solarxai.list_methods("gradient"))
+    assert "Agrees with: captum Saliency (2e-07)" in text
+    assert "Keeps: linearity\n" in text
+    assert "1.5 forward, 1 backward" in text
 
 
 def test_explain_runs_a_method_by_name():

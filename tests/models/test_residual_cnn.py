@@ -32,6 +32,13 @@ def test_width_depth_and_classes_are_options(images):
     assert sum(isinstance(m, Sum) for m in network.modules()) == 6
 
 
+def test_one_axis_takes_spectra():
+    network = ResidualCNN(axes=1).eval()
+    spectra = torch.randn(3, 1, 240, generator=torch.Generator().manual_seed(0))
+    assert network.stages(network.stem(spectra)).shape == (3, 64, 30)
+    assert network(spectra).shape == (3, 2)
+
+
 def test_scores_are_the_head_of_the_mean_feature(images):
     network = ResidualCNN().eval()
     mean = network.stages(network.stem(images)).mean(dim=(2, 3))

@@ -11,6 +11,10 @@ from solarxai.explainers import Attribution, Explainer
 from solarxai.explainers.expected_gradients import ExpectedGradients
 from solarxai.explainers.grad_cam import GradCAM
 from solarxai.explainers.gradient import Gradient
+from solarxai.explainers.kernel_shap import KernelShap
+from solarxai.explainers.occlusion import Occlusion
+from solarxai.explainers.score_cam import ScoreCAM
+from solarxai.explainers.shapley_exact import ShapleyExact
 from solarxai.validation.axioms import AXIOMS, measure_axiom, measure_axioms
 
 
@@ -61,6 +65,22 @@ def test_a_map_of_places_breaks_symmetry():
 def test_verdicts_do_not_hang_on_the_seed(seed):
     assert measure_axiom("completeness", ExpectedGradients(), seed=seed).holds(tolerance=0.02)
     assert not measure_axiom("completeness", Gradient(), seed=seed).holds(tolerance=0.02)
+
+
+def test_what_hides_pixels_is_asked_with_zeros_in_their_place():
+    hiding = Occlusion(window=1, stride=1, fill="mean", fill_value=3.0)
+    assert measure_axiom("missingness", hiding).violation == 0
+    assert measure_axiom("sensitivity", hiding).holds()
+    both = [measure_axiom("linearity", ScoreCAM(fill=f)) for f in (0.0, 0.7)]
+    assert both[0] == both[1]
+    assert both[0].holds()
+
+
+def test_players_are_pixels_or_blocks_where_so_many_are_refused():
+    assert all(each.holds() for each in measure_axioms(KernelShap()).values())
+    found = measure_axioms(ShapleyExact())
+    assert found["completeness"].holds()
+    assert found["sensitivity"].violation == pytest.approx(3 / 4, rel=1e-4)
 
 
 def test_what_a_method_refuses_is_not_measured():

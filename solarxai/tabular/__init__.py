@@ -1,0 +1,1 @@
+"""Explanations for tables of features and any predictor: numbers in, numbers out, no network."""
