@@ -48,7 +48,7 @@ def within_stratum_share(strata: int) -> float:
 
 
 def smoothed(variance: Tensor, *, reached: float) -> Tensor:
-    """Return the variance (channel, *space) as the mean of a pixel and those beside it.
+    """Return the variance (channel, *space), averaged with the mean of the pixels around.
 
     Parameters
     ----------
@@ -60,17 +60,17 @@ def smoothed(variance: Tensor, *, reached: float) -> Tensor:
     Notes
     -----
     A pixel that only a few gradients reach has a variance that is as rarely seen as they are; its
-    neighbours, which other gradients reach, know better. The mean is over 5 pixels an axis, and
-    over 9 where baselines are left out.
+    neighbours, which other gradients reach, know better, but may differ. Around are 5 pixels an
+    axis, and 9 where baselines are left out.
     """
     axes = variance.ndim - 1
     if axes not in _POOLS:
         return variance
     wide = _WIDE if reached == 1 else _WIDER
-    found: Tensor = _POOLS[axes](
+    around: Tensor = _POOLS[axes](
         variance[None], wide, stride=1, padding=wide // 2, count_include_pad=False
     )
-    return found[0]
+    return (variance + around[0]) / 2
 
 
 class TourError:

@@ -57,9 +57,9 @@ class ExpectedGradients(Sampling):
     whose sum is f(x) − ⟨f(x′)⟩. The estimator is stratified in both (`solarxai.engine.baselines`);
     with the control, (x − x′)·[(1 − α) ∇f(x′) + α ∇f(x)] is taken off each sample and its mean,
     which is the trapezoidal rule on all paths, is added. The standard error is that of the
-    estimator for the *given* baselines: their own choice is not in it. It is the mean over a pixel
-    and those beside it. Each image has its own random numbers and its own passes, so its map
-    depends neither on its place in the batch nor on its neighbours.
+    estimator for the *given* baselines: their own choice is not in it. Half of its square is a
+    pixel's own and half that of the pixels around. Each image has its own random numbers and its
+    own passes, so its map depends neither on its place in the batch nor on its neighbours.
 
     References
     ----------

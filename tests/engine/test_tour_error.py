@@ -5,19 +5,38 @@ import pytest
 import torch
 
 from solarxai.engine.baselines import Shape
-from solarxai.engine.tour_error import TourError, within_stratum_share
+from solarxai.engine.tour_error import TourError, smoothed, within_stratum_share
 
 
-def measured(values: np.ndarray) -> float:
+def measured(values: np.ndarray, *, reached: float = 0.0, part: int = 7) -> float:
     """Return the standard error of contributions (baseline, stratum) of one pixel."""
-    error = TourError(Shape(strata=values.shape[1], visited=values.shape[0]))
-    error.add(torch.from_numpy(values.ravel()).reshape(-1, 1, 1))
-    return float(error.stderr())
+    shape = Shape(strata=values.shape[1], visited=values.shape[0])
+    error = TourError(shape, reached=reached)
+    for some in torch.from_numpy(values.ravel()).reshape(-1, 1, 1).split(part):
+        error.add(some)
+    return float(error.variance()) ** 0.5
 
 
-def test_narrow_strata_keep_a_third_of_the_step_and_wide_ones_half():
-    assert within_stratum_share(1000) == pytest.approx(1 / 3, abs=1e-3)
-    assert within_stratum_share(2) == pytest.approx(0.5, abs=1e-3)
+def test_narrow_strata_keep_less_of_the_step_than_wide_ones():
+    assert within_stratum_share(1000) == pytest.approx(0.75 / 3, abs=1e-3)
+    assert within_stratum_share(2) == pytest.approx(0.75 / 2, abs=1e-3)
+
+
+def test_the_parts_in_which_contributions_come_do_not_matter():
+    values = np.random.default_rng(0).standard_normal((30, 5))
+    assert measured(values, part=3) == pytest.approx(measured(values, part=64), rel=1e-12)
+
+
+def test_the_step_is_compared_with_that_of_the_third_last_baseline():
+    values = np.random.default_rng(0).standard_normal((10, 2))
+    steps = values[:, 1] - values[:, 0]
+    wanted = within_stratum_share(2) / 20 * np.mean((steps[3:] - steps[:-3]) ** 2) / 4
+    assert measured(values) == pytest.approx(np.sqrt(wanted), rel=1e-12)
+
+
+def test_half_of_the_difference_of_baselines_is_no_error_where_all_are_visited():
+    noise = np.random.default_rng(0).standard_normal((40, 1))
+    assert measured(noise, reached=1.0) == pytest.approx(measured(noise) / np.sqrt(2), rel=1e-12)
 
 
 def test_what_depends_on_the_baseline_alone_is_no_error():
@@ -48,9 +67,32 @@ def test_any_design_of_two_samples_has_an_error(shape):
 def test_memory_does_not_grow_with_the_strata():
     error = TourError(Shape(strata=400, visited=5))
     error.add(torch.randn(2000, 1, 2))
-    assert sum(len(kept) for kept in error._kept.values()) <= 48
+    assert len(error._kept) <= 48
 
 
-def test_no_error_is_given_before_there_is_one():
-    with pytest.raises(ValueError, match=r"no two contributions"):
-        TourError(Shape(strata=2, visited=5)).stderr()
+def test_no_variance_is_given_before_two_contributions_were_compared():
+    error = TourError(Shape(strata=2, visited=5))
+    assert error.variance() is None
+    error.add(torch.ones(1, 1, 2))
+    assert error.variance() is None
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+@pytest.mark.parametrize(("reached", "wide"), [(1.0, 5), (0.5, 9)])
+def test_half_of_a_variance_is_that_of_the_pixels_around(axes, reached, wide):
+    variance = torch.zeros((2,) + (21,) * axes)
+    variance[(0,) + (10,) * axes] = 1.0
+    found = smoothed(variance, reached=reached)
+    assert found[0].max() == pytest.approx(0.5 + 0.5 * wide**-axes)
+    assert int((found[0] > 0).sum()) == wide**axes
+    assert found[0].sum() == pytest.approx(1.0, rel=1e-5)
+    assert not found[1].any()
+
+
+def test_at_the_edge_only_pixels_inside_count():
+    assert torch.equal(smoothed(torch.ones(1, 3, 4), reached=1.0), torch.ones(1, 3, 4))
+
+
+def test_a_variance_of_more_axes_stays_as_it_is():
+    variance = torch.rand(1, 2, 2, 2, 2)
+    assert smoothed(variance, reached=1.0) is variance

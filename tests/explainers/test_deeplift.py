@@ -128,12 +128,12 @@ def test_several_baselines_are_one_reference_their_mean():
     torch.testing.assert_close(found, wanted)
 
 
-def test_a_linear_network_contributes_by_weight_times_difference():
+def test_a_linear_network_contributes_by_weight_times_difference(agrees):
     model = nn.Sequential(nn.Flatten(), nn.Linear(16, 2)).eval()
     x, reference = networks.images(2, size=4), networks.images(1, size=4, seed=5)
     found = DeepLIFT()(model, x, target=1, baselines=reference).values
     wanted = (x - reference) * model[1].weight[1].detach().reshape(1, 1, 4, 4)
-    torch.testing.assert_close(found, wanted)
+    agrees("deeplift", "linear model: w·(x − x′)", found, wanted, tolerance=1e-6)
 
 
 def test_a_saturated_activation_gets_its_difference():

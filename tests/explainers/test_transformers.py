@@ -71,13 +71,14 @@ def test_relevance_is_the_row_of_the_class_token_in_the_published_rule(axes, agr
     agrees("transformer_relevance", "formula", found, wanted)
 
 
-def test_a_mean_head_reads_the_mean_row_of_all_patches():
+def test_a_mean_head_reads_the_mean_row_of_all_patches(agrees):
     model, x = vision(pooling="mean"), networks.images(2)
     found = AttentionRollout()(model, x).features.values
-    torch.testing.assert_close(found.flatten(1), rollout(model, x).mean(dim=1))
+    wanted = rollout(model, x).mean(dim=1)
+    agrees("attention_rollout", "formula", found.flatten(1), wanted, tolerance=5e-5)
     found = TransformerRelevance()(model, x, target=1).features.values
     wanted = (relevance(model, x, 1) - torch.eye(16)).mean(dim=1)
-    torch.testing.assert_close(found.flatten(1), wanted)
+    agrees("transformer_relevance", "formula", found.flatten(1), wanted, tolerance=5e-5)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -105,11 +106,11 @@ def test_rollout_of_all_tokens_sums_to_one():
         assert (cells > 0).all()
 
 
-def test_rollout_without_residual_is_the_product_of_the_matrices():
+def test_rollout_without_residual_is_the_product_of_the_matrices(agrees):
     model, x = vision(), networks.images(2)
     found = AttentionRollout(residual=0.0)(model, x).features.values
     wanted = rollout(model, x, residual=0.0)[:, 0, 1:].reshape(found.shape)
-    torch.testing.assert_close(found, wanted)
+    agrees("attention_rollout", "formula", found, wanted, tolerance=5e-5)
 
 
 def test_rollout_is_the_same_for_every_class_and_relevance_is_not():
@@ -121,13 +122,13 @@ def test_rollout_is_the_same_for_every_class_and_relevance_is_not():
     assert not torch.allclose(relevant[0], relevant[1], rtol=0.1)
 
 
-def test_relevance_of_a_single_layer_is_its_positive_contribution():
+def test_relevance_of_a_single_layer_is_its_positive_contribution(agrees):
     model, x = vision(depth=1), networks.images(2)
     found = TransformerRelevance()(model, x).features.values
     scores, (matrix,) = read_matrices(model, x)
     (gradient,) = torch.autograd.grad((scores[:, 1] - scores[:, 0]).sum(), matrix)
-    wanted = (gradient * matrix).clamp_min(0).mean(dim=1)[:, 0, 1:]
-    torch.testing.assert_close(found.flatten(1), wanted.detach())
+    wanted = (gradient * matrix).clamp_min(0).mean(dim=1)[:, 0, 1:].detach()
+    agrees("transformer_relevance", "formula", found.flatten(1), wanted, tolerance=5e-5)
 
 
 class Marked(networks.Transformer):
