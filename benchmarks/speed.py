@@ -35,7 +35,8 @@ IMAGES = {1: 64, 2: 16}
 PASS = 32
 PARTS = (8, 16, 32, 64)
 HEAD = (
-    "| method | axes | ms an image | ours ÷ rival | wanted | rival | ours ÷ floor | rival ÷ floor |"
+    "| method | axes | ms an image | ours ÷ rival | wanted | rival | parts: ours, rival "
+    "| ours ÷ floor | rival ÷ floor |"
 )
 Call = Callable[[], object]
 
@@ -127,6 +128,12 @@ def other_matches(model: nn.Module, x: Tensor) -> list[Match]:
     hide = captum.Occlusion(margin)
     window = (1, *(8,) * (x.ndim - 2))
     stride = (1, *(4,) * (x.ndim - 2))
+    mode = "bilinear" if x.ndim == 4 else "linear"
+
+    def on_pixels(some: Tensor) -> Tensor:
+        cells: Tensor = cam.attribute(some)
+        fine: Tensor = captum.LayerAttribution.interpolate(cells, tuple(some.shape[2:]), mode)
+        return fine
 
     def occluded(part: int) -> Call:
         return lambda: hide.attribute(
@@ -134,7 +141,7 @@ def other_matches(model: nn.Module, x: Tensor) -> list[Match]:
         )
 
     return [
-        match("grad_cam", in_parts(x, cam.attribute), 0.8),
+        match("grad_cam", in_parts(x, on_pixels), 0.8),
         match(
             "occlusion",
             {str(p): occluded(p) for p in PARTS},

@@ -17,6 +17,7 @@ _LAG = 3
 _MOST_PAIRS = 16
 _CORRELATION_LENGTH = 0.25
 _LIKE_NEIGHBOURS = 0.75
+_OF_BASELINES = 0.55
 _WIDE = 5
 _WIDER = 9
 _POOLS = {1: functional.avg_pool1d, 2: functional.avg_pool2d, 3: functional.avg_pool3d}
@@ -93,9 +94,9 @@ class TourError:
               \right\rangle
 
     with c from `within_stratum_share`. With one stratum a baseline, d is the contribution itself
-    and σ² = (1 − ρ/2) ⟨(d_i − d_{i−3})²⟩/2k, where ρ is the part of the baselines that is visited:
-    about half of the difference between neighbours is theirs, which is no error once all of them
-    are visited. Memory: at most 49 maps beside those given.
+    and σ² = (1 − 0.55 ρ) ⟨(d_i − d_{i−3})²⟩/2k, where ρ is the part of the baselines that is
+    visited: about half of the difference between neighbours is theirs, which is no error once all
+    of them are visited. Memory: at most 49 maps beside those given.
     """
 
     def __init__(self, shape: Shape, *, reached: float = 0.0) -> None:
@@ -130,7 +131,7 @@ class TourError:
         if self._squares is None:
             return None
         halves = 2.0 if self._single or not self._behind else 4.0
-        share = 1 - self._reached / 2
+        share = 1 - _OF_BASELINES * self._reached
         if not self._single:
             share = within_stratum_share(self._shape.strata)
         return self._squares * (share / (halves * self._count * self._shape.samples))
