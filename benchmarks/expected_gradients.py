@@ -168,7 +168,15 @@ def measured(run: Path | None) -> dict[str, Any]:
     hard, hx, hb = spectra_network(apart=True)
     two = "2-D, demo" if run else "2-D, mock"
     every = [
-        Case(name=two, network=network, x=x[:12], baselines=b[::5][:100], known=12, positions=64),
+        Case(
+            name=two,
+            network=network,
+            x=x[:12],
+            baselines=b[::5][:100],
+            known=12,
+            positions=64,
+            repeats=2,
+        ),
         Case(name="1-D, soft", network=soft, x=sx, baselines=sb[:100], known=12, positions=64),
         Case(
             name="1-D, soft",

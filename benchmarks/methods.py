@@ -153,12 +153,17 @@ def row(method: str, figures: dict[str, Any]) -> str:
     limit = HOLDS_ON_AVERAGE if figures["stochastic"] else HOLDS
     cells = [
         f"`{method}`",
-        "; ".join(f"{o['oracle']}: {o['difference']}" for o in figures["oracles"]) or "–",
+        "; ".join(agreement(oracle) for oracle in figures["oracles"]) or "–",
         f"{figures['forward']:.4g} + {figures['backward']:.4g}",
         f"{figures['time_over_floor']:.2f}",
         *(cell(violation, limit) for violation in figures["axioms"].values()),
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def agreement(oracle: dict[str, str]) -> str:
+    """Return what stands of an oracle in the table."""
+    return f"{oracle['oracle']}: {oracle['difference']}".replace("|", "\\|")
 
 
 def cell(violation: float | None, limit: float) -> str:

@@ -19,7 +19,7 @@ Floats = npt.NDArray[np.float64]
 
 _GOLDEN = (np.sqrt(5) - 1) / 2
 _COMPONENTS = 5
-_ROWS_FOR_COMPONENTS = 512
+_ROWS_FOR_COMPONENTS = 128
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +99,7 @@ def tour(
     Notes
     -----
     Distances are taken in the five principal components and the score, each scaled to unit
-    variance; the tour starts at the lowest score. The components are those of at most 512 rows.
+    variance; the tour starts at the lowest score. The components are those of at most 128 rows.
     """
     places = np.column_stack([_components(baselines), scores.astype(np.float64)])
     spread = places.std(axis=0)

@@ -143,7 +143,7 @@ class Explainer(ABC):
         Most images in one pass through the network.
     precision
         "float32", or "bfloat16" inside the network: faster where the processor has it, with errors
-        of some 10 % of one gradient (`docs/methods.md`).
+        of some 10 % of one gradient (`docs/explainers.md`).
     compiled
         Whether `torch.compile` makes the network first: seconds to minutes, once a call.
     """
