@@ -120,8 +120,9 @@ def pass_seconds(model: nn.Module) -> tuple[float, float]:
 
 def cost(explainer: Explainer, model: nn.Module, floor: tuple[float, float]) -> dict[str, float]:
     """Return passes an image and time ÷ floor of a method, the preparation left out."""
-    x, baselines = images(IMAGES), images(64)
-    ready = Snapshot(model)
+    x, ready = images(IMAGES), Snapshot(model)
+    asked = getattr(explainer, "n_baselines", 0)
+    baselines = images(asked) if asked else None
     explainer(ready, x, baselines=baselines)
     found = explainer(ready, x, baselines=baselines).passes
     spent = seconds(lambda: explainer(ready, x, baselines=baselines))
