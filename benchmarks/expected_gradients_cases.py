@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from solarxai.attribution import draw_baselines
 from solarxai.classifier import Classifier
+from solarxai.engine.preparation import prepare
 from solarxai.explainers.expected_gradients import ExpectedGradients
 from solarxai.models.residual_cnn import ResidualCNN
 from solarxai.patches import open_samples
@@ -48,21 +49,19 @@ class Case:
     options: dict[str, Any] = field(default_factory=dict)
 
     def truth(self) -> Tensor:
-        """Return the long-run average of the images that have one, on both cores."""
-        layout = torch.channels_last if self.x.ndim == 4 else torch.contiguous_format
-        margin, axes = Margin(self.network), self.x.ndim - 1
+        """Return the long-run average of the images that have one."""
+        prepared, axes = prepare(self.network, self.x), self.x.ndim - 1
+        margin = Margin(prepared.network)
         alphas = ((torch.arange(self.positions) + 0.5) / self.positions).view(-1, *[1] * axes)
         total = torch.zeros_like(self.x[: self.known], dtype=torch.float64)
-        torch.set_num_threads(2)
         for image, sum_of_one in zip(self.x, total, strict=False):
             for some in self.baselines.split(max(1, 64 // self.positions)):
                 way = image - some[:, None]
                 points = (some[:, None] + alphas * way).flatten(0, 1)
-                points = points.contiguous(memory_format=layout).requires_grad_()
+                points = points.contiguous(memory_format=prepared.memory_format).requires_grad_()
                 (slope,) = torch.autograd.grad(margin(points).sum(), points)
                 slopes = slope.unflatten(0, (len(some), -1)).mean(dim=1)
                 sum_of_one += ((image - some) * slopes).sum(dim=0)
-        torch.set_num_threads(1)
         return total / len(self.baselines)
 
     def ours(self, samples: int, seed: int, **options: Any) -> Any:
