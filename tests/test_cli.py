@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -26,18 +25,6 @@ def solarxai(monkeypatch, capsys):
     return lambda *words: type_in(*words, monkeypatch=monkeypatch, capsys=capsys)
 
 
-def test_help_comes_within_half_a_second():
-    command = [sys.executable, "-c", "from solarxai.cli import main; main()", "--help"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    seconds = []
-    for _ in range(3):
-        began = time.perf_counter()
-        ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-        seconds.append(time.perf_counter() - began)
-    assert "solarxai run workflows/quickstart.yaml" in ended.stdout
-    assert min(seconds) < 0.5
-
-
 def test_help_imports_nothing_heavy():
     code = (
         "import sys; from solarxai.cli import main\n"
@@ -51,6 +38,7 @@ def test_help_imports_nothing_heavy():
     ended = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
+    assert "solarxai run workflows/quickstart.yaml" in ended.stdout
     assert ended.stderr.strip() == "[]"
 
 
