@@ -98,14 +98,15 @@ def mock_images() -> tuple[nn.Module, Tensor, Tensor]:
 
 
 def run_images(run: Path, baselines: int) -> tuple[nn.Module, Tensor, Tensor]:
-    """Return the classifier of a run, twelve of its test images, and training images."""
+    """Return the classifier of a run, 24 of its test images, and training images."""
     classifier = Classifier.load(run / "classifier.safetensors")
     samples = open_samples(run / "samples")
     split = json.loads((run / "split.json").read_text())
     places = np.array([split[name] for name in samples["sample_id"].values.astype(str)])
     samples = samples.assign(split=("sample", places))
     rows = np.flatnonzero(places == "test")
-    spread = rows[np.linspace(0, len(rows) - 1, 12).round().astype(int)]
+    spread = rows[np.linspace(0, len(rows) - 1, 24).round().astype(int)]
+    spread = np.concatenate([spread[::2], spread[1::2]])
     drawn = draw_baselines(samples, classifier, n=baselines)
     return classifier.network, classifier.tensor(samples["image"].values[spread]), drawn
 

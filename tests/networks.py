@@ -97,3 +97,21 @@ def images(n: int, *, axes: int = 2, size: int = 16, seed: int = 1) -> Tensor:
     """Return (n, 1, size[, size]) of normal noise."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randn((n, 1, *(size,) * axes), generator=generator)
+
+
+class Quadratic(nn.Module):
+    """Scores (−s, s) with s = Σ a x²."""
+
+    def __init__(self, curvature: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("curvature", curvature)
+
+    def forward(self, x: Tensor) -> Tensor:
+        score = (self.curvature * x**2).flatten(1).sum(dim=1, keepdim=True)
+        return torch.cat([-score, score], dim=1)
+
+
+def quadratic() -> tuple[nn.Module, Tensor, Tensor]:
+    """Return a quadratic network, two images, and its curvature a (1, 5, 5)."""
+    curvature = images(1, size=5, seed=7)[0]
+    return Quadratic(curvature).eval(), images(2, size=5), curvature

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from solarxai.engine.completeness import ScoreDifference
 from solarxai.engine.gradients import Stream
 from solarxai.engine.moments import Moments
 from solarxai.engine.noise import Noise
@@ -18,7 +21,7 @@ from solarxai.errors import ContractError
 from solarxai.explainers import Attribution, Explainer, Problem
 from solarxai.explainers._sampling import Sampling
 
-__all__ = ["NoiseSampling", "NoisyGradients"]
+__all__ = ["Journey", "NoiseSampling", "NoisyContributions", "NoisyGradients"]
 
 _FEWEST = 4
 
@@ -60,6 +63,77 @@ class NoiseSampling(Sampling):
     def settled(self, values: Tensor, stderr: Tensor) -> bool:
         """Return whether to stop: the map is sure enough, or will never be finite."""
         return self.enough(values, stderr) or not bool(torch.isfinite(values).all())
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Journey:
+    """What one image is explained with.
+
+    Parameters
+    ----------
+    stream
+        The network.
+    weight
+        (class,) of the explained score.
+    image, baselines
+        (channel, *space) and (baseline, channel, *space).
+    noise, generator
+        Random numbers of the image.
+    """
+
+    stream: Stream
+    weight: Tensor
+    image: Tensor
+    baselines: Tensor
+    noise: Noise
+    generator: np.random.Generator
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoisyContributions(NoiseSampling):
+    """A method that averages contributions on paths from baselines to an image with noise."""
+
+    def attribute(self, problem: Problem) -> Attribution:
+        """Return the contributions, in units of the score, with standard and completeness error."""
+        baselines = self.compared(problem)
+        difference = ScoreDifference(problem.stream, baselines)
+        pairs = zip(problem.x, problem.weights, strict=True)
+        found = [self._explain(problem.stream, baselines, difference, *pair) for pair in pairs]
+        values, stderr, gaps = (torch.stack(part) for part in zip(*found, strict=True))
+        return Attribution(values=values, stderr=stderr, completeness_error=gaps)
+
+    @abstractmethod
+    def compared(self, problem: Problem) -> Tensor:
+        """Return the baselines (baseline, channel, *space)."""
+
+    @abstractmethod
+    def parts(self, journey: Journey, samples: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the ends of paths, and the contributions along them."""
+
+    def _explain(
+        self,
+        stream: Stream,
+        baselines: Tensor,
+        difference: ScoreDifference,
+        image: Tensor,
+        weight: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        generator = image_generator(self.seed, image)
+        noise = Noise(image, fraction=self.noise, generator=generator)
+        journey = Journey(
+            stream=stream, weight=weight, image=image, baselines=baselines, noise=noise,
+            generator=generator,
+        )  # fmt: skip
+        moments, scores = Moments(), Moments()
+        for samples in self.rounds():
+            for ends, contributions in self.parts(journey, samples):
+                if self.noise or not scores.count:
+                    scores.add(stream.scores(ends))
+                moments.add(contributions)
+            if self.settled(moments.mean, moments.stderr()):
+                break
+        gap = difference.error_of(moments.mean, scores.mean, weight)
+        return moments.mean.to(image), moments.stderr().to(image), gap
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,20 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from solarxai.engine.completeness import ScoreDifference
-from solarxai.engine.gradients import Stream
-from solarxai.engine.moments import Moments
-from solarxai.engine.noise import Noise
 from solarxai.engine.path_integrals import line_contributions
-from solarxai.engine.seeds import image_generator
-from solarxai.explainers import Attribution, Problem
-from solarxai.explainers._noise import NoiseSampling
+from solarxai.explainers import Problem
+from solarxai.explainers._noise import Journey, NoisyContributions
 
 __all__ = ["GradientShap"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class GradientShap(NoiseSampling):
+class GradientShap(NoisyContributions):
     r"""The contribution of each input value to the score, against random baselines.
 
     Parameters
@@ -59,37 +54,17 @@ class GradientShap(NoiseSampling):
     noise: float = 0.0
     n_baselines: int = 100
 
-    def attribute(self, problem: Problem) -> Attribution:
-        """Return the contributions, in units of the score, with standard and completeness error."""
-        baselines = problem.given_baselines()
-        difference = ScoreDifference(problem.stream, baselines)
-        pairs = zip(problem.x, problem.weights, strict=True)
-        found = [self._explain(problem.stream, baselines, difference, *pair) for pair in pairs]
-        values, stderr, gaps = (torch.stack(part) for part in zip(*found, strict=True))
-        return Attribution(values=values, stderr=stderr, completeness_error=gaps)
+    def compared(self, problem: Problem) -> Tensor:
+        """Return the baselines (baseline, channel, *space)."""
+        return problem.given_baselines()
 
-    def _explain(
-        self,
-        stream: Stream,
-        baselines: Tensor,
-        difference: ScoreDifference,
-        image: Tensor,
-        weight: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        generator = image_generator(self.seed, image)
-        noise = Noise(image, fraction=self.noise, generator=generator)
-        moments, scores = Moments(), Moments()
-        for samples in self.rounds():
-            for row, alpha in _places(samples, len(baselines), stream.batch_size, generator):
-                ends = image + noise.draw(len(row)) if self.noise else image[None]
-                if self.noise or not scores.count:
-                    scores.add(stream.scores(ends))
-                starts = baselines[row.to(baselines.device)]
-                moments.add(line_contributions(stream, weight, starts, ends, alpha))
-            if self.settled(moments.mean, moments.stderr()):
-                break
-        gap = difference.error_of(moments.mean, scores.mean, weight)
-        return moments.mean.to(image), moments.stderr().to(image), gap
+    def parts(self, journey: Journey, samples: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the ends of paths, and the contributions along them."""
+        stream, image, baselines = journey.stream, journey.image, journey.baselines
+        for row, alpha in _places(samples, len(baselines), stream.batch_size, journey.generator):
+            ends = image + journey.noise.draw(len(row)) if self.noise else image[None]
+            starts = baselines[row.to(baselines.device)]
+            yield ends, line_contributions(stream, journey.weight, starts, ends, alpha)
 
 
 def _places(

@@ -6,26 +6,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from solarxai.engine.completeness import ScoreDifference
 from solarxai.engine.gradients import Stream
-from solarxai.engine.moments import Moments
-from solarxai.engine.noise import Noise
 from solarxai.engine.path_integrals import line_contributions
-from solarxai.engine.seeds import image_generator
 from solarxai.errors import ContractError
-from solarxai.explainers import Attribution, Problem
+from solarxai.explainers import Problem
 from solarxai.explainers._baseline import Comparing
-from solarxai.explainers._noise import NoiseSampling
+from solarxai.explainers._noise import Journey, NoisyContributions
 
 __all__ = ["NoisyIntegratedGradients"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoisyIntegratedGradients(NoiseSampling, Comparing):
+class NoisyIntegratedGradients(NoisyContributions, Comparing):
     r"""The contribution of each input value to the score, averaged over noise on the image.
 
     Parameters
@@ -71,45 +66,21 @@ class NoisyIntegratedGradients(NoiseSampling, Comparing):
         """Gradients of one noise: both signs at all places."""
         return 2 * self.places
 
-    def attribute(self, problem: Problem) -> Attribution:
-        """Return the contributions, in units of the score, with standard and completeness error."""
-        baselines = self.compared(problem)
-        difference = ScoreDifference(problem.stream, baselines)
-        pairs = zip(problem.x, problem.weights, strict=True)
-        found = [self._explain(problem.stream, baselines, difference, *pair) for pair in pairs]
-        values, stderr, gaps = (torch.stack(part) for part in zip(*found, strict=True))
-        return Attribution(values=values, stderr=stderr, completeness_error=gaps)
+    def compared(self, problem: Problem) -> Tensor:
+        """Return the baselines (baseline, channel, *space)."""
+        return Comparing.compared(self, problem)
 
-    def _explain(
-        self,
-        stream: Stream,
-        baselines: Tensor,
-        difference: ScoreDifference,
-        image: Tensor,
-        weight: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        generator = image_generator(self.seed, image)
-        noise = Noise(image, fraction=self.noise, generator=generator)
-        moments, scores = Moments(), Moments()
-        for samples in self.rounds():
-            for rows, shifts, deviations in self._draws(noise, len(baselines), samples, generator):
-                ends = torch.stack([image + deviations, image - deviations], dim=1)
-                scores.add(stream.scores(ends.flatten(0, 1)))
-                starts = baselines[rows.to(baselines.device)]
-                moments.add(self._integrals(stream, weight, starts, ends, shifts))
-            if self.settled(moments.mean, moments.stderr()):
-                break
-        gap = difference.error_of(moments.mean, scores.mean, weight)
-        return moments.mean.to(image), moments.stderr().to(image), gap
-
-    def _draws(
-        self, noise: Noise, baselines: int, samples: int, generator: np.random.Generator
-    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Yield baseline, start and noise of as many pairs as fill a pass."""
+    def parts(self, journey: Journey, samples: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the ends of paths, and the contributions along them."""
+        image, baselines = journey.image, journey.baselines
         at_most = max(1, self.batch_size // self._group)
-        for deviations in noise.parts(samples // self._group, at_most=at_most):
-            rows, shifts = torch.from_numpy(generator.random((len(deviations), 2))).T
-            yield (rows * baselines).long(), shifts, deviations
+        for deviations in journey.noise.parts(samples // self._group, at_most=at_most):
+            drawn = torch.from_numpy(journey.generator.random((len(deviations), 2)))
+            rows, shifts = drawn.T
+            ends = torch.stack([image + deviations, image - deviations], dim=1)
+            starts = baselines[(rows * len(baselines)).long().to(baselines.device)]
+            found = self._integrals(journey.stream, journey.weight, starts, ends, shifts)
+            yield ends.flatten(0, 1), found
 
     def _integrals(
         self, stream: Stream, weight: Tensor, starts: Tensor, ends: Tensor, shifts: Tensor

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from captum.attr import GradientShap
+from peak_memory import peak_bytes
 from torch import nn
 
 from solarxai.errors import ContractError
@@ -222,20 +223,14 @@ def test_one_baseline_is_a_path_like_any_other():
 
 
 @pytest.mark.slow
-def test_memory_is_that_of_one_part_whatever_the_images_and_samples():
-    import subprocess
-    import sys
+def test_memory_is_that_of_one_part_and_the_maps_whatever_the_images_and_samples():
+    model, b = networks.residual(), networks.images(64, seed=2)
 
     def peak(images, samples):
-        code = (
-            "import resource, sys, torch; sys.path.insert(0, 'tests'); import networks\n"
-            "torch.set_num_threads(1)\n"
-            "from solarxai.explainers.expected_gradients import ExpectedGradients\n"
-            f"x, b = networks.images({images}, size=64), networks.images(64, size=64, seed=2)\n"
-            f"ExpectedGradients(samples={samples})(networks.residual(), x, baselines=b)\n"
-            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
-        )
-        return int(subprocess.check_output([sys.executable, "-c", code]))
+        x = networks.images(images)
+        method = ExpectedGradients(samples=samples)
+        maps_twice = 4 * x.nbytes
+        return peak_bytes(lambda: method(model, x, baselines=b)) - maps_twice
 
     assert peak(64, 200) < 1.5 * peak(1, 64)
 

@@ -26,23 +26,6 @@ CAPTUM = {
 COMPARING = [IntegratedGradients, GuidedIntegratedGradients, NoisyIntegratedGradients]
 
 
-class Quadratic(nn.Module):
-    """Scores (−s, s) with s = Σ a x²."""
-
-    def __init__(self, curvature):
-        super().__init__()
-        self.register_buffer("curvature", curvature)
-
-    def forward(self, x):
-        score = (self.curvature * x**2).flatten(1).sum(dim=1, keepdim=True)
-        return torch.cat([-score, score], dim=1)
-
-
-def quadratic():
-    curvature = networks.images(1, size=5, seed=7)[0]
-    return Quadratic(curvature).eval(), networks.images(2, size=5), curvature
-
-
 def linear():
     model = nn.Sequential(nn.Flatten(), nn.Linear(9, 2)).eval()
     weight = (model[1].weight[1] - model[1].weight[0]).detach().reshape(1, 3, 3)
@@ -83,7 +66,7 @@ def test_a_linear_network_contributes_weight_times_difference_by_every_rule(rule
 
 @pytest.mark.parametrize("rule", ["gauss_legendre", "riemann_midpoint", "trapezoid"])
 def test_a_quadratic_is_exact_in_two_steps(rule, agrees):
-    model, x, curvature = quadratic()
+    model, x, curvature = networks.quadratic()
     found = IntegratedGradients(steps=2, rule=rule)(model, x, target=1)
     wanted = curvature * x**2
     oracle = "quadratic score: ax²"
@@ -243,7 +226,7 @@ def test_noisy_agrees_with_a_long_run_of_captum_within_three_standard_errors(axe
 
 
 def test_noisy_of_a_quadratic_is_the_square_plus_that_of_the_noise(agrees):
-    model, x, curvature = quadratic()
+    model, x, curvature = networks.quadratic()
     found = NoisyIntegratedGradients(samples=8000, noise=0.2)(model, x, target=1)
     spread = 0.2 * (x.amax(dim=(1, 2, 3)) - x.amin(dim=(1, 2, 3))).view(-1, 1, 1, 1)
     wanted = curvature * (x**2 + spread**2)

@@ -16,29 +16,12 @@ from solarxai.models.residual_cnn import ResidualCNN
 KINDS = {"smoothgrad": SmoothGrad, "smoothgrad_sq": SmoothGradSquared, "vargrad": VarGrad}
 
 
-class Quadratic(nn.Module):
-    """Scores (−s, s) with s = Σ a x²."""
-
-    def __init__(self, curvature):
-        super().__init__()
-        self.register_buffer("curvature", curvature)
-
-    def forward(self, x):
-        score = (self.curvature * x**2).flatten(1).sum(dim=1, keepdim=True)
-        return torch.cat([-score, score], dim=1)
-
-
-def quadratic():
-    curvature = networks.images(1, size=5, seed=7)[0]
-    return Quadratic(curvature).eval(), networks.images(2, size=5), curvature
-
-
 def deviation(x, fraction):
     return fraction * (x.amax(dim=(1, 2, 3)) - x.amin(dim=(1, 2, 3))).view(-1, 1, 1, 1)
 
 
 def test_smoothgrad_of_a_quadratic_is_its_gradient_without_error(agrees):
-    model, x, curvature = quadratic()
+    model, x, curvature = networks.quadratic()
     found = SmoothGrad(samples=4)(model, x, target=1)
     wanted = 2 * curvature * x
     agrees("smoothgrad", "quadratic score: 2ax", found.values, wanted, tolerance=1e-6)
@@ -46,7 +29,7 @@ def test_smoothgrad_of_a_quadratic_is_its_gradient_without_error(agrees):
 
 
 def test_smoothgrad_squared_of_a_quadratic_is_the_square_and_the_noise(agrees):
-    model, x, curvature = quadratic()
+    model, x, curvature = networks.quadratic()
     found = SmoothGradSquared(samples=2000, noise=0.3)(model, x, target=1)
     wanted = 4 * curvature**2 * (x**2 + deviation(x, 0.3) ** 2)
     oracle = "quadratic score: 4a²(x² + σ²)"
@@ -55,7 +38,7 @@ def test_smoothgrad_squared_of_a_quadratic_is_the_square_and_the_noise(agrees):
 
 
 def test_vargrad_of_a_quadratic_is_the_noise_alone(agrees):
-    model, x, curvature = quadratic()
+    model, x, curvature = networks.quadratic()
     found = VarGrad(samples=2000, noise=0.3)(model, x, target=1)
     wanted = 4 * curvature**2 * deviation(x, 0.3) ** 2
     given = {"stderr": found.stderr, "share": 0.95}
