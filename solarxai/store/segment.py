@@ -21,14 +21,8 @@ import zarr
 
 from solarxai.errors import StoreError
 from solarxai.provenance import canonical_json, content_hash, file_hash, write_atomically
-from solarxai.store.layout import (
-    HEADERS,
-    decode,
-    encode_column,
-    encode_map,
-    read_headers,
-    shard_file,
-)
+from solarxai.store import layout
+from solarxai.store.layout import decode, encode_column, encode_map, read_headers, shard_file
 from solarxai.store.shard import read_maps
 
 __all__ = ["Described", "Finding", "Segment", "file_record"]
@@ -451,9 +445,9 @@ class Segment:
     def _headers(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
         places = self.read("header_place", rows)
         try:
-            return read_headers(self.path / HEADERS, places)
+            return read_headers(self.path / layout.HEADERS, places)
         except (OSError, IndexError) as error:
-            raise self._broken(HEADERS, "is missing or damaged") from error
+            raise self._broken(layout.HEADERS, "is missing or damaged") from error
 
     def _entry_name(self, shard: int) -> str:
         return f"ledger/{shard:06d}.json"
