@@ -1,4 +1,4 @@
-"""Pictures of samples, maps and reports: the only home of matplotlib.
+"""Pictures of samples, maps and reports of images.
 
 Every function returns a `matplotlib.figure.Figure` and touches no global state; `to_png` gives its
 bytes, the same for the same figure.
