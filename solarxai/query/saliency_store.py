@@ -161,7 +161,10 @@ def _dataset(
     times = np.concatenate([part.times for part in found])
     order = np.lexsort((rows, parts, times))
     names, left_out = _variables(segments, chosen)
-    made = xr.Dataset({name: _lazy(name, segments, parts[order], rows[order]) for name in names})
+    made = xr.Dataset(
+        {name: _lazy(name, segments, parts[order], rows[order]) for name in names},
+        coords=_common_axes(segments),
+    )
     coordinates = {"header", *str(segments[0].attributes["coordinates"]).split()} & set(names)
     made = made.set_coords(sorted(coordinates))
     runs = np.array([part.run for part in found], dtype=object)[parts[order]]
@@ -262,6 +265,26 @@ def _variables(segments: Sequence[Segment], methods: Sequence[str]) -> tuple[lis
                 remedy=f"Choose one run of {', '.join(s.run[:12] for s in segments)}.",
             )
     return names, [name for name in left_out if not _is_map(name, segments)]
+
+
+def _common_axes(segments: Sequence[Segment]) -> Mapping[str, xr.Variable]:
+    """Return the values of dimensions, such as wavelength, that all segments agree on.
+
+    Raises
+    ------
+    QueryError
+        when they do not.
+    """
+    first, *others = (segment.axes for segment in segments)
+    for other in others:
+        if set(other) != set(first) or not all(
+            np.array_equal(first[name], other[name]) for name in first
+        ):
+            raise QueryError(
+                f"the runs that match differ in {', '.join(sorted({*first, *other}))}",
+                remedy=f"Choose one run of {', '.join(s.run[:12] for s in segments)}.",
+            )
+    return first
 
 
 def _is_map(name: str, segments: Sequence[Segment]) -> bool:

@@ -23,6 +23,7 @@ from solarxai.store.layout import (
     HEADERS,
     MapVariable,
     consolidate,
+    create_axis,
     create_column,
     create_map,
     create_wcs,
@@ -252,9 +253,14 @@ def _check_begin(
         breaches.append(f"the methods {list(methods)} are not one or more distinct names")
     if shard_size < 1:
         breaches.append(f"the shard size {shard_size} is not positive")
-    strange = [str(n) for n, v in samples.variables.items() if v.dims[:1] != ("sample",)]
+    space = {axis for axis in samples["image"].dims[1:] if axis in samples.coords}
+    strange = [
+        str(name)
+        for name, values in samples.variables.items()
+        if values.dims[:1] != ("sample",) and name not in space
+    ]
     if strange:
-        breaches.append(f"variables {strange} are not on (sample, ...)")
+        breaches.append(f"variables {strange} are neither on (sample, ...) nor axes of the image")
     if breaches:
         raise StoreError(
             f"a segment cannot begin: {'; '.join(breaches)}",
@@ -274,7 +280,8 @@ def _write_samples(
 ) -> None:
     """Write the Zarr group: columns and blocks with their values, maps still empty."""
     names = sorted(map(str, samples.variables))
-    columns = [name for name in names if samples[name].ndim == 1]
+    axes = [name for name in names if samples[name].dims == (name,)]
+    columns = [name for name in names if samples[name].ndim == 1 and name not in axes]
     blocks = [name for name in names if samples[name].ndim > 1]
     attrs = {
         **words,
@@ -283,13 +290,16 @@ def _write_samples(
         "blocks": blocks,
         "written": [variable.name for variable in maps],
         "samples": plain_attrs(samples.attrs, of="the samples"),
-        "coordinates": " ".join(sorted(set(map(str, samples.coords)) - {"header"})),
+        "coordinates": " ".join(sorted(set(map(str, samples.coords)) - {"header", *axes})),
         "Conventions": "CF-1.11",
+        **({"axes": axes} if axes else {}),
     }
     group = zarr.create_group(str(draft), zarr_format=3, attributes=attrs)
     for name in columns:
         if name != "header":
             create_column(group, name, samples[name].values, attrs=samples[name].attrs)
+    for name in axes:
+        create_axis(group, name, samples[name].values, attrs=samples[name].attrs)
     headers, places = distinct_headers(samples["header"].values)
     note = {"long_name": f"row of {HEADERS} that holds the original header"}
     create_column(group, "header_place", places, attrs=note)

@@ -29,6 +29,7 @@ __all__ = [
     "KEEP_BITS",
     "MapVariable",
     "consolidate",
+    "create_axis",
     "create_column",
     "create_map",
     "create_wcs",
@@ -184,6 +185,23 @@ def create_column(
         shards=(chunk * files,),
         dims=("sample",),
         attrs=attrs,
+    )
+    array[:] = values
+
+
+def create_axis(
+    group: zarr.Group, name: str, values: npt.NDArray[Any], *, attrs: Mapping[str, Any]
+) -> None:
+    """Write the values of a dimension that all rows share, such as wavelength."""
+    array = _create(
+        group,
+        name,
+        shape=values.shape,
+        dtype=values.dtype.name,
+        chunks=values.shape,
+        shards=None,
+        dims=(name,),
+        attrs=plain_attrs(attrs, of=name),
     )
     array[:] = values
 

@@ -143,6 +143,12 @@ class Segment:
         """Return the names of what was known before any map: columns, image, masks."""
         return (*self.attributes["columns"], *self.attributes["blocks"])
 
+    @cached_property
+    def axes(self) -> Mapping[str, xr.Variable]:
+        """Return the dimensions that have values of their own, shared by all rows: wavelength."""
+        names = self.attributes.get("axes", ())
+        return {name: self._axis(name) for name in names}
+
     @property
     def provenance(self) -> Mapping[str, Any]:
         """Return what the run's driver said of it (`run.json`)."""
@@ -197,7 +203,7 @@ class Segment:
         rows = np.arange(self.n_rows)[self.rows(shard)]
         words = self.attributes
         variables = {name: self._variable(name, rows) for name in self.sample_variables}
-        made = xr.Dataset(variables, attrs=dict(words["samples"]))
+        made = xr.Dataset(variables, coords=self.axes, attrs=dict(words["samples"]))
         return made.set_coords(["header", *str(words["coordinates"]).split()])
 
     def read(
@@ -441,6 +447,14 @@ class Segment:
     def _variable(self, name: str, rows: npt.NDArray[np.int64]) -> xr.Variable:
         described = self.describe(name)
         return xr.Variable(described.dims, self.read(name, rows), described.attrs)
+
+    def _axis(self, name: str) -> xr.Variable:
+        described = self.describe(name)
+        try:
+            values = np.asarray(self.group[name])
+        except (OSError, ValueError, RuntimeError) as error:
+            raise self._broken(name, f"is damaged ({str(error).split('.')[0]})") from error
+        return xr.Variable(described.dims, values, described.attrs)
 
     def _headers(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
         places = self.read("header_place", rows)

@@ -58,8 +58,8 @@ def test_samples_that_cannot_be_stored_are_refused(store: Store) -> None:
         begin(store, samples.isel(sample=slice(None, None, -1)))
     with pytest.raises(StoreError, match="there are no samples"):
         begin(store, samples.isel(sample=slice(0)))
-    with pytest.raises(StoreError, match=r"variables \['y'\] are not on"):
-        begin(store, samples.assign_coords(y=np.arange(16)))
+    with pytest.raises(StoreError, match=r"variables \['hue'\] are neither on"):
+        begin(store, samples.assign_coords(hue=np.arange(16)))
     with pytest.raises(StoreError, match="column 'mixed' holds values"):
         begin(store, samples.assign(mixed=("sample", np.array([1, "a"] * 5, dtype=object))))
     with pytest.raises(StoreError, match="attributes of the samples cannot be stored"):
