@@ -23,7 +23,7 @@ import xarray as xr
 
 from solarxai.attribution import draw_baselines
 from solarxai.explainers.expected_gradients import ExpectedGradients
-from solarxai.patches import open_samples
+from solarxai.blocks import open_samples
 from solarxai.schema import PENUMBRA
 from solarxai.training import Training, train
 

@@ -17,7 +17,7 @@ from solarxai.classifier import Classifier
 from solarxai.engine.preparation import prepare
 from solarxai.explainers.expected_gradients import ExpectedGradients
 from solarxai.models.residual_cnn import ResidualCNN
-from solarxai.patches import open_samples
+from solarxai.blocks import open_samples
 from solarxai.schema import mock_samples
 
 

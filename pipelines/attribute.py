@@ -18,7 +18,7 @@ import xarray as xr
 from pydantic import Field
 
 from pipelines.cluster import PlainLoop
-from solarxai import attribution, patches
+from solarxai import attribution, blocks
 from solarxai.classifier import Classifier
 from solarxai.errors import ContractError, SolarxaiError
 from solarxai.explainers import Explainer
@@ -147,7 +147,7 @@ def _chosen(out: Path, split: Split | None, classifier: Classifier) -> xr.Datase
 
 def _labelled(folder: Path) -> xr.Dataset:
     """Return the samples of a run with the split that its training made, "none" without one."""
-    samples = patches.open_samples(folder / "samples")
+    samples = blocks.open_samples(folder / "samples")
     made = folder / "split.json"
     sides = json.loads(made.read_text()) if made.is_file() else {}
     column = [sides.get(name, "none") for name in samples["sample_id"].values]

@@ -9,7 +9,7 @@ from typing import Any
 import xarray as xr
 
 from pipelines.options import with_options_of
-from solarxai import patches, training
+from solarxai import blocks, splits, training
 from solarxai.provenance import write_atomically
 from solarxai.workflow import Cluster, Outcome
 from solarxai.workflow.progress import Progress
@@ -52,8 +52,8 @@ def run(
     del cluster
     progress = progress or Progress()
     ingested = json.loads((out / "ingest.json").read_text())
-    samples = patches.split(
-        patches.open_samples(out / "samples"), fractions=fractions, seed=int(options["seed"])
+    samples = splits.split(
+        blocks.open_samples(out / "samples"), fractions=fractions, seed=int(options["seed"])
     )
     epochs = int(options["epochs"])
     if keep_epochs:

@@ -1,4 +1,4 @@
-"""Patches cut around structures, with exact addresses; blocks on disk; splits by active region.
+"""Patches cut around structures, with exact addresses.
 
 A patch is an affine crop and zoom of its image, so its world coordinates stay exact: only the
 reference pixel and the pixel size change. Pixel centres have whole coordinates, counted from zero
@@ -9,12 +9,9 @@ where its structure's position goes.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +20,7 @@ import xarray as xr
 from astropy.io.fits import Header
 from scipy import ndimage
 
-from solarxai.errors import IngestError, SchemaError
+from solarxai.errors import IngestError
 from solarxai.photosphere import Photosphere, Structure
 from solarxai.photosphere.structures import Region
 from solarxai.schema import (
@@ -33,18 +30,13 @@ from solarxai.schema import (
     WCS_NUMBERS,
     WCS_WORDS,
     check_samples,
-    time_encoding,
 )
 from solarxai.splits import check_split, split
 
 __all__ = [
     "MOST_MISSING",
     "check_split",
-    "concatenate",
-    "counts",
     "cut",
-    "open_samples",
-    "save_block",
     "split",
 ]
 
@@ -113,72 +105,6 @@ def cut(
         **Counter(f"{row['label']} samples" for row in rows),
     }
     return check_samples(_assemble(rows, shape, scale_mm=scale_mm, tally=tally))
-
-
-def counts(samples: xr.Dataset) -> dict[str, int]:
-    """Return how many observations were cut, what was left out by reason, samples by label."""
-    tally: dict[str, int] = json.loads(samples.attrs.get("counts", "{}"))
-    return tally
-
-
-def concatenate(blocks: Sequence[xr.Dataset]) -> xr.Dataset:
-    """Return the Samples of several blocks in one, sorted by (time, sample_id), counts added up.
-
-    Raises
-    ------
-    SchemaError
-        if there is nothing to join, or patches differ in shape or scale.
-    """
-    if not blocks:
-        raise SchemaError("there are no blocks of samples to join", remedy="Ingest some first.")
-    kinds = {(block.sizes["y"], block.sizes["x"], block.attrs.get("scale_mm")) for block in blocks}
-    if len(kinds) > 1:
-        raise SchemaError(
-            f"blocks differ in (height, width, scale_mm): {sorted(kinds, key=str)}",
-            remedy="Ingest all observations with one patch shape and scale.",
-        )
-    tally: Counter[str] = Counter()
-    for block in blocks:
-        tally.update(counts(block))
-    joined = xr.concat(
-        blocks, dim="sample", join="exact", coords="all", compat="equals", combine_attrs="override"
-    )
-    order = np.lexsort((joined["sample_id"].values.astype(str), joined["time"].values))
-    joined = joined.isel(sample=order)
-    words = [str(name) for name, values in joined.coords.items() if values.dtype.kind == "U"]
-    joined = joined.assign_coords({name: joined[name].astype(object) for name in words})
-    joined.attrs = {**blocks[0].attrs, "counts": json.dumps(tally, sort_keys=True)}
-    return check_samples(joined)
-
-
-def save_block(samples: xr.Dataset, path: Path) -> None:
-    """Write Samples as a netCDF-4 file that is either whole or absent."""
-    masks = {"segmentation", "central"}
-    encoding: dict[str, dict[str, Any]] = {
-        str(name): {"zlib": True, "complevel": 1} for name in samples.data_vars if name in masks
-    }
-    encoding["time"] = time_encoding()
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    samples.to_netcdf(name, engine="h5netcdf", encoding=encoding)
-    with Path(name).open("rb+") as file:
-        os.fsync(file.fileno())
-    Path(name).chmod(0o644)
-    Path(name).replace(path)
-
-
-def open_samples(folder: Path) -> xr.Dataset:
-    """Return all the Samples that `save_block` wrote to a folder (`*.nc`), in memory, sorted.
-
-    Raises
-    ------
-    IngestError
-        if the folder holds no block, or a file in it is not one.
-    """
-    paths = sorted(folder.glob("*.nc"))
-    if not paths:
-        raise IngestError(f"{folder}: there are no blocks (*.nc) here", remedy="Ingest first.")
-    return concatenate([_open_block(path) for path in paths])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -353,13 +279,3 @@ def _assemble(
         },
         attrs={"scale_mm": scale_mm, "counts": json.dumps(dict(tally), sort_keys=True)},
     )
-
-
-def _open_block(path: Path) -> xr.Dataset:
-    try:
-        with xr.open_dataset(path, engine="h5netcdf") as block:
-            return check_samples(block.load())
-    except (OSError, ValueError) as error:
-        raise IngestError(
-            f"{path}: not a block of samples ({error})", remedy="Delete it and ingest again."
-        ) from error

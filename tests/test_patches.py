@@ -1,16 +1,15 @@
 """Patches keep their address; blocks come back as they were written."""
 
-import json
 import re
 
 import numpy as np
 import pytest
-import xarray as xr
 from astropy.wcs import WCS
 from painted_sun import HMI, SCALE_MM, blurred, observation, paint, quiet, spot, wcs_header
 
-from solarxai.errors import IngestError, SchemaError
-from solarxai.patches import concatenate, counts, cut, open_samples, save_block
+from solarxai.blocks import counts
+from solarxai.errors import IngestError
+from solarxai.patches import cut
 from solarxai.photosphere import describe
 from solarxai.schema import (
     INVALID,
@@ -165,61 +164,3 @@ def test_world_coordinates_in_another_form_are_refused():
     broken = source.assign_attrs(wcs=header.tostring(sep="\n"))
     with pytest.raises(IngestError, match=r"lack \['CDELT2'\] or use \['CROTA2'\]"):
         cut(broken, photosphere)
-
-
-def test_block_comes_back_as_it_was_written(tmp_path):
-    _, _, samples = pore()
-    save_block(samples, tmp_path / "a.nc")
-    back = open_samples(tmp_path)
-    xr.testing.assert_identical(back, samples)
-    assert all(back[name].dtype == samples[name].dtype for name in samples.variables)
-
-
-def test_same_samples_give_the_same_bytes_and_no_other_file(tmp_path):
-    _, _, samples = pore()
-    for folder in ("one", "two"):
-        (tmp_path / folder).mkdir()
-        save_block(samples, tmp_path / folder / "a.nc")
-    first, second = (tmp_path / folder / "a.nc" for folder in ("one", "two"))
-    assert first.read_bytes() == second.read_bytes()
-    assert [path.name for path in first.parent.iterdir()] == ["a.nc"]
-
-
-def test_blocks_without_samples_keep_their_counts(tmp_path):
-    _, _, empty = pore(x=16.0, y=16.0)
-    _, _, full = pore(observation="other")
-    save_block(empty, tmp_path / "a.nc")
-    assert open_samples(tmp_path).sizes["sample"] == 0
-    save_block(full, tmp_path / "b.nc")
-    both = open_samples(tmp_path)
-    assert both.sizes["sample"] == 1
-    assert both["label"].dtype == object
-    assert counts(both)["observations"] == 2
-    assert counts(both)["patch mostly beyond the border"] == 1
-
-
-def test_joined_blocks_are_sorted_by_time_and_name():
-    _, _, first = pore(observation="b")
-    _, _, second = pore(observation="a")
-    _, _, third = pore(observation="c")
-    third = third.assign_coords(time=third["time"] - np.timedelta64(1, "h"))
-    joined = concatenate([first, second, third])
-    assert joined["observation"].values.tolist() == ["c", "a", "b"]
-    assert json.loads(joined.attrs["counts"])["pore samples"] == 3
-
-
-def test_blocks_of_other_shapes_or_none_are_refused():
-    _, _, small = pore(shape=(32, 32))
-    _, _, large = pore(observation="other")
-    with pytest.raises(SchemaError, match="blocks differ in"):
-        concatenate([small, large])
-    with pytest.raises(SchemaError, match="no blocks of samples to join"):
-        concatenate([])
-
-
-def test_folder_without_blocks_and_file_that_is_none_are_refused(tmp_path):
-    with pytest.raises(IngestError, match="no blocks"):
-        open_samples(tmp_path)
-    (tmp_path / "a.nc").write_text("no netCDF")
-    with pytest.raises(IngestError, match=r"a\.nc: not a block of samples"):
-        open_samples(tmp_path)

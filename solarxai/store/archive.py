@@ -264,7 +264,7 @@ def _check_begin(
     if breaches:
         raise StoreError(
             f"a segment cannot begin: {'; '.join(breaches)}",
-            remedy="Sort with `patches.concatenate`, and give names, rows and sizes as documented.",
+            remedy="Sort with `blocks.concatenate`, and give names, rows and sizes as documented.",
         )
 
 

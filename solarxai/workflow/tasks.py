@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from solarxai import attribution, patches
+from solarxai import attribution, blocks
 from solarxai.catalog import Reference
 from solarxai.classifier import Classifier
 from solarxai.errors import SolarxaiError
@@ -57,22 +57,22 @@ def ingest_block(
     SolarxaiError
         of the first file that cannot be ingested and is not to be skipped.
     """
-    blocks, failures = [], []
+    made, failures = [], []
     for reference in references:
         try:
-            made = ingest(reference, shape=(patch_size, patch_size), scale_mm=scale_mm)
+            samples = ingest(reference, shape=(patch_size, patch_size), scale_mm=scale_mm)
         except SolarxaiError as error:
             if not skip:
                 raise
             told = {"error": error.what, "remedy": error.remedy}
             failures.append({"file": reference.name, **told})
         else:
-            blocks.append(made)
+            made.append(samples)
     record: dict[str, Any] = {"files": [r.name for r in references], "failures": failures}
-    if blocks:
-        joined = patches.concatenate(blocks)
-        patches.save_block(joined, path.with_suffix(".nc"))
-        record["counts"] = patches.counts(joined)
+    if made:
+        joined = blocks.concatenate(made)
+        blocks.save_block(joined, path.with_suffix(".nc"))
+        record["counts"] = blocks.counts(joined)
     write_atomically(path, canonical_json(record).encode())
     return record
 

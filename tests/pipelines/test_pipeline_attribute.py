@@ -8,7 +8,7 @@ import pytest
 
 from pipelines import attribute
 from pipelines.cluster import LocalProcesses, PlainLoop
-from solarxai import patches
+from solarxai import blocks
 from solarxai.errors import ContractError, SolarxaiError
 from solarxai.provenance import file_hash
 from solarxai.query import open_store
@@ -85,7 +85,7 @@ def test_without_a_training_all_samples_are_attributed_and_the_baselines_say_so(
     (run_of_its_own / "split.json").unlink()
     attribute.run(out=run_of_its_own, explainers=METHODS[1:])
     store = open_store(run_of_its_own / "store")
-    samples = patches.open_samples(run_of_its_own / "samples")
+    samples = blocks.open_samples(run_of_its_own / "samples")
     assert store.query().sizes["sample"] == samples.sizes["sample"]
     told = store.segments()[0].provenance["baselines"]
     assert told == {"number": 8, "seed": 0, "drawn from": "the samples of the run itself"}

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from pipelines import ingest
-from solarxai import patches
+from solarxai import blocks
 from solarxai.catalog import Catalog
 from solarxai.errors import IngestError
 from solarxai.ingest import ingest as ingest_one
@@ -29,9 +29,9 @@ def images(trained, tmp_path):
 
 def test_blocks_hold_what_the_function_gives_file_by_file(images):
     outcome = ingest.run(out=images, patch_size=48, scale_mm=0.6)
-    found = patches.open_samples(images / "samples")
+    found = blocks.open_samples(images / "samples")
     references = Catalog.load(images / "data" / "catalog.yaml").references
-    plain = patches.concatenate([ingest_one(r, shape=(48, 48), scale_mm=0.6) for r in references])
+    plain = blocks.concatenate([ingest_one(r, shape=(48, 48), scale_mm=0.6) for r in references])
     assert found.identical(plain.load()) or (found["image"].values == plain["image"].values).all()
     assert found["sample_id"].values.tolist() == plain["sample_id"].values.tolist()
     assert outcome.done == 3
@@ -46,12 +46,12 @@ def test_blocks_that_are_there_are_kept(images):
 
 def test_the_number_of_files_a_block_changes_no_sample(images, monkeypatch):
     ingest.run(out=images)
-    whole = patches.open_samples(images / "samples")
+    whole = blocks.open_samples(images / "samples")
     shutil.rmtree(images / "samples")
     monkeypatch.setattr(ingest, "FILES_A_BLOCK", 1)
     ingest.run(out=images)
     assert len(list((images / "samples").glob("*.nc"))) == 3
-    assert patches.open_samples(images / "samples").identical(whole)
+    assert blocks.open_samples(images / "samples").identical(whole)
 
 
 def test_a_damaged_file_stops_the_run_and_leaves_no_block(images):

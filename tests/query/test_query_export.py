@@ -15,7 +15,7 @@ from astropy.time import Time
 from astropy.wcs import WCS
 from stored_runs import add, instant, rows
 
-from solarxai import patches
+from solarxai import blocks
 from solarxai.catalog import Catalog
 from solarxai.errors import QueryError
 from solarxai.ingest import ingest
@@ -231,7 +231,7 @@ def test_export_refuses_other_suffixes_and_to_overwrite_a_folder(
 def test_a_real_region_comes_back_as_maps_where_it_was(real_data: Path, tmp_path: Path) -> None:
     catalog = Path(__file__).parents[2] / "data_catalogs" / "ar11158.yaml"
     sharp, _ = Catalog.load(catalog).references
-    samples = patches.concatenate([ingest(sharp)])
+    samples = blocks.concatenate([ingest(sharp)])
     add(tmp_path / "store", "run1", samples, ["gradient"])
     store = open_store(tmp_path / "store")
     found = store.query(label="sunspot")
