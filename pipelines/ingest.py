@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import xarray as xr
 from pydantic import Field
 
 from pipelines.cluster import PlainLoop
 from solarxai.catalog import Catalog, Reference
 from solarxai.errors import IngestError, SolarxaiError
+from solarxai.ingest import ingest
 from solarxai.provenance import content_hash, write_atomically
 from solarxai.workflow import Cluster, InputFile, Outcome, sound, tasks
 from solarxai.workflow.progress import Progress, Stage
 
-__all__ = ["OUTPUTS", "run"]
+__all__ = ["OUTPUTS", "CatalogFile", "OnError", "carry_out", "run"]
 
 OUTPUTS = ("samples/*.nc", "samples/*.json", "ingest.json")
 
@@ -71,26 +74,64 @@ def run(
     """
     del threads
     listed = Catalog.load(catalog or out / "data" / "catalog.yaml")
-    references = (listed if first is None else listed.prune(first)).references
+    return carry_out(
+        listed if first is None else listed.prune(first),
+        functools.partial(ingest, shape=(patch_size, patch_size), scale_mm=scale_mm),
+        out=out,
+        cluster=cluster or PlainLoop(),
+        progress=progress or Progress(),
+        skip=on_error == "skip",
+        told={"shape": [patch_size, patch_size], "scale_mm": scale_mm},
+        files_a_block=FILES_A_BLOCK,
+    )
+
+
+def carry_out(
+    catalog: Catalog,
+    ingest: Callable[[Reference], xr.Dataset],
+    *,
+    out: Path,
+    cluster: Cluster,
+    progress: Progress,
+    skip: bool,
+    told: Mapping[str, Any],
+    files_a_block: int,
+) -> Outcome:
+    """Write the blocks that are missing and `out/ingest.json`, and count the samples.
+
+    Parameters
+    ----------
+    catalog
+        The files.
+    ingest
+        Makes the Samples of one; it is sent to workers.
+    out, cluster, progress
+        As of a pipeline.
+    skip
+        Leave files out that cannot be ingested, and record them.
+    told
+        What else `ingest.json` says.
+    files_a_block
+        Files of a unit of work.
+    """
+    references = catalog.references
     (out / "samples").mkdir(parents=True, exist_ok=True)
-    blocks = _blocks(references, out / "samples")
-    settings = (patch_size, scale_mm, on_error == "skip")
-    with (progress or Progress()).stage("ingest", total=len(references), unit="files") as stage:
-        _ingest_missing(blocks, cluster or PlainLoop(), stage, settings)
+    blocks = _blocks(references, out / "samples", files_a_block)
+    with progress.stage("ingest", total=len(references), unit="files") as stage:
+        _ingest_missing(blocks, cluster, stage, ingest, skip=skip)
     records = [json.loads(path.read_text()) for path in blocks]
     failures = tuple(failure for record in records for failure in record["failures"])
     _check_any(failures, len(references))
     counts = Counter[str]()
     for record in records:
         counts.update(record.get("counts", {}))
-    told: dict[str, Any] = {
-        "shape": [patch_size, patch_size],
-        "scale_mm": scale_mm,
+    whole: dict[str, Any] = {
+        **told,
         "counts": dict(sorted(counts.items())),
         "blocks": [path.stem for path in blocks],
         "failures": failures,
     }
-    write_atomically(out / "ingest.json", json.dumps(told, indent=1, sort_keys=True).encode())
+    write_atomically(out / "ingest.json", json.dumps(whole, indent=1, sort_keys=True).encode())
     made = [path.with_suffix(".nc") for path in blocks]
     return Outcome(
         outputs=(out / "ingest.json",),
@@ -99,14 +140,16 @@ def run(
         skipped=stage.skipped,
         failed=len(failures),
         failures=failures,
-        figures={name: n for name, n in told["counts"].items() if n},
+        figures={name: n for name, n in whole["counts"].items() if n},
         next_command="solarxai train {out}",
     )
 
 
-def _blocks(references: Sequence[Reference], folder: Path) -> dict[Path, Sequence[Reference]]:
+def _blocks(
+    references: Sequence[Reference], folder: Path, size: int
+) -> dict[Path, Sequence[Reference]]:
     """Return the references of each block by the path of its record."""
-    groups = [references[i : i + FILES_A_BLOCK] for i in range(0, len(references), FILES_A_BLOCK)]
+    groups = [references[i : i + size] for i in range(0, len(references), size)]
     return {folder / f"{content_hash([r.key for r in group])}.json": group for group in groups}
 
 
@@ -114,11 +157,13 @@ def _ingest_missing(
     blocks: Mapping[Path, Sequence[Reference]],
     cluster: Cluster,
     stage: Stage,
-    settings: tuple[int, float, bool],
+    ingest: Callable[[Reference], xr.Dataset],
+    *,
+    skip: bool,
 ) -> None:
     missing = {path: group for path, group in blocks.items() if not path.is_file()}
     stage.skip(sum(len(group) for path, group in blocks.items() if path not in missing))
-    calls = ((tuple(group), path, *settings) for path, group in missing.items())
+    calls = ((tuple(group), path, ingest, skip) for path, group in missing.items())
     for _, result in cluster.run(tasks.ingest_block, calls):
         if isinstance(result, SolarxaiError):
             raise result

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import xarray as xr
+from pydantic import Field
 
 from pipelines.options import with_options_of
 from solarxai import blocks, splits, training
 from solarxai.provenance import write_atomically
+from solarxai.schema import SPECTROGRAM, kind_of
+from solarxai.spectrograms import flatten
 from solarxai.workflow import Cluster, Outcome
 from solarxai.workflow.progress import Progress
 
-__all__ = ["OUTPUTS", "run"]
+__all__ = ["OUTPUTS", "Hours", "Per", "run", "shown_to_network"]
+
+Per = Literal["spectrum", "spectrogram"]
+Hours = Annotated[float, Field(ge=0)]
 
 OUTPUTS = ("classifier.safetensors", "training.json", "split.json", "epochs/*.safetensors")
 
@@ -27,6 +34,8 @@ def run(
     progress: Progress | None = None,
     threads: int = 1,
     fractions: tuple[float, float, float] = (0.6, 0.2, 0.2),
+    gap_hours: Hours | None = None,
+    per: Per = "spectrum",
     keep_epochs: bool = False,
     **options: Any,
 ) -> Outcome:
@@ -44,6 +53,11 @@ def run(
         Threads of torch.
     fractions
         Of the regions: for training, validation and test.
+    gap_hours
+        Leave out test samples that lie within so many hours of a training sample.
+    per
+        What of a spectrogram the network is shown: each "spectrum", or the whole "spectrogram";
+        patches are always shown whole.
     keep_epochs
         Keep the classifier of every epoch in `out/epochs/`.
     **options
@@ -53,21 +67,32 @@ def run(
     progress = progress or Progress()
     ingested = json.loads((out / "ingest.json").read_text())
     samples = splits.split(
-        blocks.open_samples(out / "samples"), fractions=fractions, seed=int(options["seed"])
+        blocks.open_samples(out / "samples"),
+        fractions=fractions,
+        seed=int(options["seed"]),
+        gap=None if gap_hours is None else timedelta(hours=gap_hours),
     )
+    shown = shown_to_network(samples, per)
     epochs = int(options["epochs"])
     if keep_epochs:
         (out / "epochs").mkdir(exist_ok=True)
     with progress.stage("train", total=epochs, unit="epochs") as stage:
         trained = training.train(
-            samples,
+            shown,
             threads=threads,
-            scale_mm=ingested["scale_mm"],
+            scale_mm=ingested.get("scale_mm"),
             keep_epochs=out / "epochs" if keep_epochs else None,
             progress=stage.reach,
             **options,
         )
     return _written(trained, samples, out)
+
+
+def shown_to_network(samples: xr.Dataset, per: Per) -> xr.Dataset:
+    """Return Samples of which each row is one input of a network."""
+    if kind_of(samples) is SPECTROGRAM and per == "spectrum":
+        return flatten(samples)
+    return samples
 
 
 def _written(trained: training.Training, samples: xr.Dataset, out: Path) -> Outcome:

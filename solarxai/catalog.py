@@ -178,6 +178,23 @@ class Catalog:
             )
         return dataclasses.replace(self, references=self.references[:n])
 
+    def only(self, instrument: str) -> Catalog:
+        """Return the catalog with its references of one instrument.
+
+        Raises
+        ------
+        CatalogError
+            if there is none.
+        """
+        kept = tuple(r for r in self.references if r.instrument == instrument)
+        if not kept:
+            known = sorted({r.instrument for r in self.references})
+            raise CatalogError(
+                f"{self.name}: no entry of instrument {instrument!r}; there are {', '.join(known)}",
+                remedy="Give a catalog of such files, or correct `instrument` in its entries.",
+            )
+        return dataclasses.replace(self, references=kept)
+
     def save(self, path: Path) -> None:
         """Write the catalog as YAML that `load` reads back: no absolute path enters the file."""
         root = self.root

@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from astropy.io import fits
 
-from solarxai import patches, photosphere
+from solarxai import patches, photosphere, spectrograms
 from solarxai.catalog import Reference
 from solarxai.errors import IngestError
+from solarxai.events import FlareList, LabelRule, RegionTable, read_srs, read_swpc
 from solarxai.instruments import open_instrument
 from solarxai.provenance import file_hash
-from solarxai.schema import check_observation
+from solarxai.schema import check_observation, check_raster
+from solarxai.spectra import Cleaning
 
-__all__ = ["ingest", "open_observation"]
+__all__ = ["ingest", "ingest_raster", "open_observation"]
 
 TRUTH_PLANES = ("umbra", "penumbra", "pore")
 _STRUCTURES = "STRUCTURES"
@@ -39,7 +43,8 @@ def open_observation(reference: Reference) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        An Observation (see `solarxai.schema.check_observation`); for a synthetic image also
+        An Observation (see `solarxai.schema.check_observation`), or of an instrument that takes
+        spectra a raster (see `solarxai.schema.check_raster`); for a synthetic image also
         `truth_umbra`, `truth_penumbra`, `truth_pore` (y, x) float32, area fractions before the
         point-spread function, and the attribute `structures`, a JSON list of mappings with at
         least x, y (pixels from 0) and label.
@@ -54,6 +59,8 @@ def open_observation(reference: Reference) -> xr.Dataset:
     observation = open_instrument(reference.instrument).read(reference)
     _check_values(observation)
     _check_region(observation)
+    if "wavelength" in observation.dims:
+        return check_raster(observation)
     if reference.truth is not None:
         observation = _with_truth(observation, reference)
     return check_observation(observation)
@@ -87,6 +94,61 @@ def ingest(
         )
     described = photosphere.describe(observation)
     return patches.cut(observation, described, shape=shape, scale_mm=scale_mm)
+
+
+def ingest_raster(
+    reference: Reference,
+    *,
+    grid: str = "study",
+    cleaning: Cleaning | None = None,
+    flares: Path | None = None,
+    rule: LabelRule | None = None,
+    regions: Path | None = None,
+) -> xr.Dataset:
+    """Return the spectrogram Samples of one raster: opened, cleaned, labelled, cut.
+
+    Parameters
+    ----------
+    reference
+        One entry of a catalog.
+    grid, cleaning, rule
+        As of `solarxai.spectrograms.cut`.
+    flares
+        A SWPC flare list; without one every exposure is *ambiguous*.
+    regions
+        A NOAA table of active regions.
+
+    Raises
+    ------
+    IngestError
+        if the file cannot become a raster Observation.
+    """
+    observation = open_observation(reference)
+    if "wavelength" not in observation.dims:
+        raise IngestError(
+            f"{reference.name}: it is no raster of spectra",
+            remedy="Give its `instrument` in the catalog, such as iris_raster.",
+        )
+    return spectrograms.cut(
+        observation,
+        grid=grid,
+        cleaning=cleaning,
+        flares=None if flares is None else _flares(flares),
+        rule=rule,
+        regions=None if regions is None else _regions(regions),
+    )
+
+
+@lru_cache(maxsize=4)
+def _flares(path: Path) -> FlareList:
+    """Return a flare list, read once a process."""
+    return read_swpc(path)
+
+
+@lru_cache(maxsize=4)
+def _regions(path: Path) -> RegionTable:
+    """Return a table of regions, read once a process."""
+    return read_srs(path)
 
 
 def _check_file(reference: Reference) -> None:

@@ -1,6 +1,7 @@
-"""Find things by folder: a file in a package is a method, an instrument or a model of that name.
+"""Find things by folder, and make them of options.
 
-Each such file lists the one thing it offers first in `__all__`. Adding one is adding a file.
+A file in a package is a method, an instrument or a model of that name: it lists the one thing it
+offers first in `__all__`. Adding one is adding a file. The fields of a dataclass are its options.
 """
 
 from __future__ import annotations
@@ -8,11 +9,17 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, TypeVar, get_type_hints
+
+import pydantic
 
 from solarxai.errors import SolarxaiError, WorkflowError
 
-__all__ = ["load", "names", "near_name"]
+__all__ = ["load", "make", "names", "near_name"]
+
+Made = TypeVar("Made")
 
 
 def names(package: str) -> list[str]:
@@ -44,3 +51,50 @@ def near_name(word: str, known: list[str]) -> str:
     """Return "Did you mean 'x'?" for the nearest known name, or an empty string."""
     near = difflib.get_close_matches(word, known, n=1)
     return f"Did you mean {near[0]!r}?" if near else ""
+
+
+def make(kind: type[Made], given: Mapping[str, Any], *, name: str) -> Made:
+    """Return a dataclass made of options: no unknown ones, no "3" for 3, no true for 1.
+
+    Parameters
+    ----------
+    kind
+        A dataclass.
+    given
+        Its fields, as a workflow file writes them: a list stands for a tuple.
+    name
+        What messages call it.
+
+    Raises
+    ------
+    WorkflowError
+        naming every unknown field and every value of a wrong type at once.
+    SolarxaiError
+        of the dataclass, when a value is out of range.
+    """
+    hints = get_type_hints(kind)
+    names = [f.name for f in fields(kind) if f.init]  # type: ignore[arg-type]
+    model = pydantic.create_model(
+        "Fields",
+        __config__=pydantic.ConfigDict(
+            strict=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False
+        ),
+        **{field: (hints[field], None) for field in names},
+    )  # type: ignore[call-overload]
+    plain = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+    try:
+        model(**plain)
+    except pydantic.ValidationError as error:
+        known = sorted(names)
+        raise WorkflowError(
+            f"{name}: " + "; ".join(_complaint(e, known) for e in error.errors()),
+            remedy=f"Its fields are {', '.join(known)}.",
+        ) from error
+    return kind(**plain)
+
+
+def _complaint(error: Any, known: list[str]) -> str:
+    field = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"unknown field {field!r} {near_name(field, known)}".rstrip()
+    return f"{field} = {error['input']!r}: {error['msg']}"

@@ -16,7 +16,7 @@ from solarxai.errors import ContractError, ExplainerRefusal
 from solarxai.explainers import Attribution, Explainer, Passes
 from solarxai.explainers._catalogue import make_explainer
 
-__all__ = ["EnsembleAttribution", "explain_ensemble"]
+__all__ = ["EnsembleAttribution", "explain_each", "explain_ensemble"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,6 +34,8 @@ class EnsembleAttribution:
     sampling
         The part of `stderr` that is due to the method's own sampling, same shape, or None for
         deterministic methods.
+    completeness_error
+        (batch,) mean over the models, or None for methods that have none.
     models
         Number of models.
     passes
@@ -44,6 +46,7 @@ class EnsembleAttribution:
     spread: Tensor
     stderr: Tensor
     sampling: Tensor | None
+    completeness_error: Tensor | None
     models: int
     passes: Passes
 
@@ -94,6 +97,19 @@ def explain_ensemble(
     Estimation using Deep Ensembles, arXiv:1612.01474. Welford 1962, doi:10.2307/1266577.
     """
     explainer = make_explainer(method, **options)
+    return explain_each(models, x, explainer, target=target, baselines=baselines, segments=segments)
+
+
+def explain_each(
+    models: Iterable[nn.Module | Snapshot],
+    x: Tensor,
+    explainer: Explainer,
+    *,
+    target: Target = "difference",
+    baselines: Tensor | None = None,
+    segments: Tensor | None = None,
+) -> EnsembleAttribution:
+    """Return what `explain_ensemble` does, for a method that is there already."""
     found = _Running()
     for number, model in enumerate(models):
         ready = model if isinstance(model, Snapshot) else Snapshot(model)
@@ -110,8 +126,10 @@ class _Running:
 
     def __init__(self) -> None:
         self._count = self._forward = self._backward = 0
-        self._mean = self._squares = self._variance = torch.zeros((), dtype=torch.float64)
-        self._sampled = True
+        self._mean = self._squares = self._variance = self._gap = torch.zeros(
+            (), dtype=torch.float64
+        )
+        self._sampled = self._complete = True
         self._classes: int | None = None
 
     def check(self, classes: int, number: int) -> None:
@@ -133,6 +151,9 @@ class _Running:
         self._sampled &= made.stderr is not None
         if made.stderr is not None:
             self._variance = self._variance + made.stderr.double().square()
+        self._complete &= made.completeness_error is not None
+        if made.completeness_error is not None:
+            self._gap = self._gap + made.completeness_error.double()
         self._forward += made.passes.forward + checks
         self._backward += made.passes.backward + checks
 
@@ -148,6 +169,7 @@ class _Running:
             spread=spread.float(),
             stderr=(spread / self._count**0.5).float(),
             sampling=(self._variance.sqrt() / self._count).float() if self._sampled else None,
+            completeness_error=(self._gap / self._count).float() if self._complete else None,
             models=self._count,
             passes=Passes(forward=self._forward, backward=self._backward),
         )

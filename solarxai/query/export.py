@@ -22,8 +22,9 @@ from sunpy.util import MetaDict
 
 from solarxai.errors import QueryError
 from solarxai.provenance import write_atomically
+from solarxai.query import cubes
 from solarxai.registry import near_name
-from solarxai.schema import sample_wcs_header, time_encoding
+from solarxai.schema import SPECTROGRAM, kind_of, sample_wcs_header, time_encoding
 
 __all__ = ["export", "map_header", "to_fits", "to_maps"]
 
@@ -105,7 +106,7 @@ def to_maps(ds: xr.Dataset, *, method: str = "image") -> list[GenericMap]:
 
 
 def to_fits(ds: xr.Dataset, folder: Path | str, methods: Sequence[str] | None = None) -> list[Path]:
-    """Write one FITS file a row and return their paths, in the order of the rows.
+    """Write one FITS file a row, or a raster of spectra, and return their paths, in order.
 
     Each file has an image extension a method, named after it, `<METHOD>_STDERR` after those with a
     standard error, SOLARNET keywords, and the table ORIGINAL_HEADER with every original card.
@@ -125,6 +126,8 @@ def to_fits(ds: xr.Dataset, folder: Path | str, methods: Sequence[str] | None = 
         when the rows have no such map.
     """
     chosen = ["image", *_methods(ds)] if methods is None else list(methods)
+    if kind_of(ds) is SPECTROGRAM:
+        return cubes.to_fits(ds, folder, chosen)
     _check_maps(ds, chosen)
     names = [n for m in chosen for n in (m, f"{m}_stderr") if n == m or n in ds]
     folder = Path(folder)

@@ -14,12 +14,13 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 from astropy.time import Time
+from ndcube import NDCube
 from sunpy.map import GenericMap
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from solarxai.errors import QueryError, StoreError
-from solarxai.query import export
+from solarxai.query import cubes, export
 from solarxai.query.index import Condition, Found, Index
 from solarxai.registry import near_name
 from solarxai.store import Store
@@ -130,10 +131,14 @@ class SaliencyStore(Store):
         """Return one sunpy map a row: see `solarxai.query.export.to_maps`."""
         return export.to_maps(ds, method=method)
 
+    def to_cubes(self, ds: xr.Dataset, method: str = "image") -> list[NDCube]:
+        """Return one NDCube a raster of spectra: see `solarxai.query.cubes.to_cubes`."""
+        return cubes.to_cubes(ds, method=method)
+
     def to_fits(
         self, ds: xr.Dataset, folder: Path | str, methods: Sequence[str] | None = None
     ) -> list[Path]:
-        """Write one FITS file a row and return their paths: see `solarxai.query.export.to_fits`."""
+        """Write FITS files, one a row or raster: see `solarxai.query.export.to_fits`."""
         return export.to_fits(ds, folder, methods)
 
     def export(self, ds: xr.Dataset, path: Path | str) -> Path:

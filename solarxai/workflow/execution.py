@@ -27,10 +27,14 @@ __all__ = ["NEEDS", "PlannedStep", "Result", "execute", "plan"]
 
 NEEDS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "synth": (),
+    "synth_iris": (),
     "ingest": (("synth",),),
+    "ingest_iris": (("synth_iris",),),
     "classifier": (),
-    "train": (("ingest",),),
-    "attribute": (("ingest",), ("classifier", "train")),
+    "train": (("ingest", "ingest_iris"),),
+    "skill": (("ingest_iris",),),
+    "attribute": (("ingest", "ingest_iris"), ("classifier", "train")),
+    "attention": (("attribute",),),
     "validate": (("attribute",),),
 }
 """What each step reads: of every group at least one, from this run or from one before it."""
@@ -185,7 +189,11 @@ def _ingredients(
                 f"the step {step.name!r} reads what {' or '.join(map(repr, group))} makes, and "
                 f"neither this workflow nor {out or 'a run before it'} has it",
                 remedy=f"Add the step {' or '.join(group)}"
-                + (", or give ingest a catalog." if step.name == "ingest" else "."),
+                + (
+                    f", or give {step.name} a catalog."
+                    if step.name in ("ingest", "ingest_iris")
+                    else "."
+                ),
             )
         needs |= found
     pipeline = Path(str(sys.modules[step.run.__module__].__file__))

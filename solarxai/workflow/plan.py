@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.metadata
 import inspect
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -56,8 +57,19 @@ __all__ = [
     "sound",
 ]
 
-STEPS = ("synth", "ingest", "classifier", "train", "attribute", "validate")
+STEPS = (
+    "synth", "synth_iris", "ingest", "ingest_iris", "classifier", "train", "skill", "attribute",
+    "attention", "validate",
+)  # fmt: skip
 """Steps in the order in which data flow through them."""
+
+_VARIABLE = re.compile(r"\$\{?(\w+)\}?")
+
+_EXCLUSIVE = (
+    ("classifier", "train", "use a classifier, or train one"),
+    ("ingest", "ingest_iris", "a run holds images or spectra"),
+)
+"""Steps that cannot stand in one workflow, and why."""
 
 _GIVEN = frozenset({"out", "cluster", "progress", "threads"})
 """Parameters of a pipeline that the run supplies; all others are options."""
@@ -187,8 +199,14 @@ def sound(check: Callable[..., Any]) -> AfterValidator:
 
 
 def _beside(path: Path, info: ValidationInfo) -> Path:
+    """Return a path relative to the workflow's folder; ${VARIABLES} of the environment count."""
     folder = (info.context or {}).get("folder", Path())
-    return Path(folder, path.expanduser()).resolve()
+    spelled = os.path.expandvars(path)
+    if unset := _VARIABLE.search(spelled):
+        raise ValueError(
+            f"the environment variable {unset[1]} is not set; export it, or name the path"
+        )
+    return Path(folder, Path(spelled).expanduser()).resolve()
 
 
 def _a_file(path: Path) -> Path:
@@ -342,13 +360,15 @@ def _flow_complaints(tree: CommentedMap, blocks: Mapping[str, Any]) -> list[Comp
     found = []
     if not blocks:
         found.append(Complaint(1, f"no step at all; a workflow has some of {', '.join(STEPS)}"))
-    if "train" in blocks and "classifier" in blocks:
-        text = "classifier and train exclude each other: use a classifier, or train one"
-        found.append(Complaint(line_of(tree, ("classifier",)), text))
-    ingest = blocks.get("ingest")
-    if "synth" in blocks and isinstance(ingest, Mapping) and ingest.get("catalog"):
-        text = "ingest.catalog: the synth step makes the catalog; drop one of the two"
-        found.append(Complaint(line_of(tree, ("ingest", "catalog")), text))
+    for first, second, remedy in _EXCLUSIVE:
+        if first in blocks and second in blocks:
+            text = f"{first} and {second} exclude each other: {remedy}"
+            found.append(Complaint(line_of(tree, (first,)), text))
+    for synth, ingest in (("synth", "ingest"), ("synth_iris", "ingest_iris")):
+        given = blocks.get(ingest)
+        if synth in blocks and isinstance(given, Mapping) and given.get("catalog"):
+            text = f"{ingest}.catalog: the {synth} step makes the catalog; drop one of the two"
+            found.append(Complaint(line_of(tree, (ingest, "catalog")), text))
     return found
 
 

@@ -6,19 +6,19 @@ scheduler do the same, byte for byte.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import xarray as xr
 
 from solarxai import attribution, blocks
 from solarxai.catalog import Reference
 from solarxai.classifier import Classifier
 from solarxai.errors import SolarxaiError
-from solarxai.ingest import ingest
 from solarxai.provenance import canonical_json, write_atomically
 from solarxai.store.segment import Segment
 from solarxai.synthetic import archive
@@ -34,8 +34,7 @@ def write_scene(folder: Path, options: Mapping[str, Any], index: int) -> None:
 def ingest_block(
     references: Sequence[Reference],
     path: Path,
-    patch_size: int,
-    scale_mm: float,
+    ingest: Callable[[Reference], xr.Dataset],
     skip: bool,
 ) -> dict[str, Any]:
     """Write the samples of some files as one block, and its record beside it; return the record.
@@ -46,9 +45,9 @@ def ingest_block(
         The files.
     path
         The record, `<block>.json`, which says that the block is whole; samples go to
-        `<block>.nc`, which is absent when no file could be ingested.
-    patch_size, scale_mm
-        Pixels along each side of a sample, and Mm per pixel.
+        `<block>.nc`, which is absent when no file gave any.
+    ingest
+        Makes the Samples of a file: a function of `solarxai.ingest` with its options bound.
     skip
         Whether a file that cannot be ingested is left out and recorded.
 
@@ -60,14 +59,12 @@ def ingest_block(
     made, failures = [], []
     for reference in references:
         try:
-            samples = ingest(reference, shape=(patch_size, patch_size), scale_mm=scale_mm)
+            made.append(ingest(reference))
         except SolarxaiError as error:
             if not skip:
                 raise
             told = {"error": error.what, "remedy": error.remedy}
             failures.append({"file": reference.name, **told})
-        else:
-            made.append(samples)
     record: dict[str, Any] = {"files": [r.name for r in references], "failures": failures}
     if made:
         joined = blocks.concatenate(made)
@@ -93,7 +90,7 @@ def attribute_shard(
     explainers
         One mapping a method: {method: name, **fields}.
     baselines
-        File of the baselines, (baseline, 1, y, x) float32, if a method needs some.
+        File of the baselines, (baseline, 1, *space) float32, if a method needs some.
     batch_size
         Images in one pass.
     shard

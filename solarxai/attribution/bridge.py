@@ -1,42 +1,36 @@
 """The bridge: Samples to tensors, tensors through explainers, and back to rows with an address.
 
-Only this file knows both xarray and the explainers. Each image goes through the network alone
-(`Explainer.alone`) and on one thread, so a map depends on its own pixels, the classifier, the
-baselines and the method's options, never on the rows beside it: any division into blocks gives
-the same bytes.
+Only this package knows both xarray and the explainers. Each image goes through the network alone
+(`Explainer.alone`), each spectrum with those of its exposure, and all on one thread, so a map
+depends on its own sample, the classifier, the baselines and the method's options, never on the
+rows beside it: any division into blocks gives the same bytes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, fields, replace
-from typing import Any, TypedDict, Unpack, get_type_hints
+from dataclasses import asdict, replace
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import numpy.typing as npt
-import pydantic
 import torch
 import xarray as xr
 from torch import Tensor
 
-from solarxai import registry
+from solarxai.attribution.inputs import Inputs, Whole, as_rows, inputs_of
 from solarxai.classifier import Classifier, evaluation_mode
 from solarxai.engine.preparation import Snapshot
-from solarxai.errors import ContractError, SolarxaiError, WorkflowError
-from solarxai.explainers import Attribution, Explainer, Target
+from solarxai.errors import ContractError
+from solarxai.explainers import Explainer, Target
+from solarxai.inspection.ensemble import explain_each
+from solarxai.models.ensemble import Ensemble
 from solarxai.provenance import array_hash, canonical_json, code_hash, content_hash
-from solarxai.schema import MEASUREMENTS
 
-__all__ = ["attribute", "draw_baselines", "layout", "parse_explainers", "run_key"]
+__all__ = ["attribute", "draw_baselines", "layout", "run_key"]
 
-_MAP_DIMS = ("sample", "y", "x")
-_TAKEN = frozenset(
-    {"score", "predicted", "image", "segmentation", "central", "time", "sample_id", "label"}
-    | {"label_source", "region", "origin", "instrument", "observation", "split", "header", "run"}
-    | set(MEASUREMENTS)
-)
-_TAKEN_ENDS = ("_stderr", "_completeness_error")
+Array = npt.NDArray[Any]
 
 
 def attribute(
@@ -53,28 +47,32 @@ def attribute(
     Parameters
     ----------
     block
-        Samples; their `image` (sample, y, x) must fit the classifier's input contract. Their
-        `segmentation`, where they have one, gives the players of methods that hide segments.
+        Samples; their `image`, or each spectrum in it, must fit the classifier's input contract.
+        Methods that hide segments hide the parts of `segmentation`, or the lines of a spectrum.
     classifier
         Of two classes.
     explainers
         Name of the map and the method that makes it; see `parse_explainers`.
     baselines
-        (baseline, 1, y, x) as `draw_baselines` returns them; a method gets the first of them, as
+        (baseline, 1, *space) as `draw_baselines` returns them; a method gets the first of them, as
         many as its `n_baselines` says.
     target
         "difference" (the margin) or the index of a class.
     batch_size
-        Most images in one pass (of one sample and its baselines); an explainer's own `batch_size`
-        holds where it is smaller.
+        Most images, or spectra, in one pass; an explainer's own `batch_size` holds where it is
+        smaller.
 
     Returns
     -------
     xarray.Dataset
-        On (sample, y, x), float32, raw and signed: `<name>` and, for methods that have one, the
-        standard error `<name>_stderr`. On (sample,): `<name>_completeness_error` for methods that
-        have one, `score` (the margin: score of the second class less that of the first, logit) and
-        `predicted` (the second class where the margin is positive).
+        On the dimensions of `image`, float32, raw and signed: `<name>`, for methods that have one
+        the standard error `<name>_stderr`, and for an ensemble, whose mean `<name>` is, the
+        standard deviation over its networks, `<name>_spread`. On (sample,):
+        `<name>_completeness_error` for methods that have one, `score` (the margin: score of the
+        second class less that of the first, logit) and `predicted` (the second class where the
+        margin is positive). Where each spectrum of a spectrogram is an input, maps are NaN where
+        one was dropped, `<name>_completeness_error` and the margins `spectrum_score` are on
+        (sample, slit), and `score` is the mean of the margins.
 
     Raises
     ------
@@ -96,17 +94,19 @@ def attribute(
             "a block without samples was given to explain",
             remedy="Give one row or more; a query says what a store holds.",
         )
+    inputs = inputs_of(block, classifier)
     with _one_thread(), evaluation_mode(classifier.network):
-        network = Snapshot(classifier.network)
-        margins = classifier.margins(block["image"].values, batch_size=1)
-        x = classifier.tensor(block["image"].values)
-        variables = _scores(margins, classifier)
+        networks = _members(classifier)
+        variables = _scores(inputs, classifier)
         for name, explainer in explainers.items():
-            method = replace(explainer, batch_size=min(explainer.batch_size, batch_size)).alone()
-            given = _first(baselines, method)
-            found = method(network, x, target=target, baselines=given, segments=_segments(block))
-            made = _maps(found, x, name)
-            variables |= _described(made, name, explainer, classifier, target)
+            bounded = replace(explainer, batch_size=min(explainer.batch_size, batch_size))
+            call = {"target": target, "baselines": _first(baselines, explainer)}
+            parts = [
+                _explained(networks, x, inputs.fitted(bounded), name, segments=players, **call)
+                for x, players in _batches(inputs, classifier)
+            ]
+            made = {suffix: np.concatenate([part[suffix] for part in parts]) for suffix in parts[0]}
+            variables |= _described(made, inputs, name, explainer, classifier, target)
     return xr.Dataset(variables, coords=block.coords)
 
 
@@ -136,7 +136,7 @@ def draw_baselines(
     seed: int = 0,
     split: str | None = "train",
 ) -> Tensor:
-    """Return up to `n` images of a split as network inputs (baseline, 1, y, x), classes balanced.
+    """Return up to `n` images of a split as network inputs, (baseline, 1, *space), balanced.
 
     Parameters
     ----------
@@ -171,40 +171,9 @@ def draw_baselines(
             f"with labels among {wanted}",
             remedy="Ask for one or more, and give the samples the classifier was trained on.",
         )
-    rows = _balanced_draw(samples, np.flatnonzero(usable), n, seed)
-    return classifier.tensor(samples["image"].isel(sample=rows).values)
-
-
-def parse_explainers(entries: Sequence[Mapping[str, Any]]) -> dict[str, Explainer]:
-    """Return the explainers of {method: name, **fields} by the name of their map.
-
-    Parameters
-    ----------
-    entries
-        Each names a file of `solarxai.explainers` as `method` and any fields of its dataclass;
-        `name` names the map where the same method stands twice.
-
-    Raises
-    ------
-    WorkflowError
-        naming every unknown method, unknown field, wrong type and repeated name at once.
-    """
-    made: dict[str, Explainer] = {}
-    complaints: list[str] = []
-    for place, entry in enumerate(entries):
-        try:
-            name, explainer = _parse_one(entry)
-            _check_name(name, made)
-            made[name] = explainer
-        except SolarxaiError as error:
-            complaints.append(f"explainers[{place}]: {error.what.rstrip('.')}. {error.remedy}")
-    if not entries:
-        complaints.append("explainers: none is given")
-    if complaints:
-        raise WorkflowError(
-            " ".join(complaints), remedy="`solarxai methods` lists methods and their fields."
-        )
-    return made
+    inputs = as_rows(samples.isel(sample=np.flatnonzero(usable)), classifier)
+    chosen = _balanced_draw(inputs, n, seed)
+    return classifier.tensor(inputs["image"].values[chosen])
 
 
 def run_key(
@@ -247,22 +216,35 @@ def _first(baselines: Tensor | None, explainer: Explainer) -> Tensor | None:
     return baselines[:wanted] if baselines is not None and wanted else None
 
 
-def _maps(found: Attribution, x: Tensor, name: str) -> dict[str, npt.NDArray[np.float32]]:
-    """Return the arrays of one method by suffix: maps (sample, y, x), numbers (sample,)."""
-    _check(found.values, x, name)
-    made = {"": _array(found.values[:, 0])}
-    if found.stderr is not None:
-        made["_stderr"] = _array(found.stderr[:, 0])
-    if found.completeness_error is not None:
-        made["_completeness_error"] = _array(found.completeness_error)
-    return made
+def _members(classifier: Classifier) -> list[Snapshot]:
+    """Return the network, or each of an ensemble's."""
+    network = classifier.network
+    members = network.members if isinstance(network, Ensemble) else [network]
+    return [Snapshot(member) for member in members]
 
 
-def _segments(block: xr.Dataset) -> Tensor | None:
-    """Return the class of each pixel (sample, y, x), such as umbra, where the samples have it."""
-    if "segmentation" not in block.variables:
-        return None
-    return torch.from_numpy(block["segmentation"].values.astype(np.int64))
+def _explained(
+    networks: Sequence[Snapshot], x: Tensor, explainer: Explainer, name: str, **call: Any
+) -> dict[str, Array]:
+    """Return the arrays of one method by suffix: maps (input, *space), numbers (input,)."""
+    if len(networks) > 1:
+        several = explain_each(networks, x, explainer, **call)
+        _check(several.mean, x, name)
+        found = {"": several.mean, "_spread": several.spread, "_stderr": several.sampling}
+        numbers = several.completeness_error
+    else:
+        single = explainer(networks[0], x, **call)
+        _check(single.values, x, name)
+        found = {"": single.values, "_stderr": single.stderr}
+        numbers = single.completeness_error
+    made = {suffix: _array(values[:, 0]) for suffix, values in found.items() if values is not None}
+    return made if numbers is None else {**made, "_completeness_error": _array(numbers)}
+
+
+def _batches(inputs: Inputs, classifier: Classifier) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Yield what a method is called with: images as tensors, and their players."""
+    for images, players in zip(inputs.batches(), inputs.segments(), strict=True):
+        yield classifier.tensor(images), players
 
 
 def _check(values: Tensor, x: Tensor, name: str) -> None:
@@ -280,15 +262,15 @@ def _array(values: Tensor) -> npt.NDArray[np.float32]:
 
 
 def _described(
-    made: Mapping[str, npt.NDArray[np.float32]],
+    made: Mapping[str, Array],
+    inputs: Inputs,
     name: str,
     explainer: Explainer,
     classifier: Classifier,
     target: Target,
 ) -> dict[str, xr.Variable]:
     """Return the arrays of one method as variables that say what they are."""
-    method = _method(explainer)
-    units = explainer.units
+    method, units = _method(explainer), explainer.units
     shared = {
         "method": method,
         "options": canonical_json(asdict(explainer)),
@@ -300,97 +282,53 @@ def _described(
     about = {
         "": (f"{method} of the score, raw and signed", units, shared),
         "_stderr": (f"standard error of {name}", units, {}),
+        "_spread": (f"standard deviation of {name} over the networks of the ensemble", units, {}),
         "_completeness_error": (f"sum of {name} less the difference of scores", "logit", {}),
     }
     variables = {}
     for suffix, values in made.items():
         long_name, unit, more = about[suffix]
-        dims = _MAP_DIMS[: values.ndim]
-        attrs = {"long_name": long_name, "units": unit, **more}
-        variables[f"{name}{suffix}"] = xr.Variable(dims, values, attrs)
+        placed = inputs.space(values) if values.ndim > 1 else inputs.numbers(values)
+        placed.attrs = {"long_name": long_name, "units": unit, **more}
+        variables[f"{name}{suffix}"] = placed
     return variables
 
 
-def _scores(margins: npt.NDArray[np.float32], classifier: Classifier) -> dict[str, xr.Variable]:
+def _scores(inputs: Inputs, classifier: Classifier) -> dict[str, xr.Variable]:
+    """Return the margins of the samples, those of single spectra too, and the classes they mean."""
+    single = isinstance(inputs, Whole)
+    margins = np.concatenate(
+        [classifier.margins(x, batch_size=1 if single else len(x)) for x in inputs.batches()]
+    )
     first, second = classifier.contract.classes
-    named = np.where(margins > 0, second, first).astype(object)
-    about = {"long_name": f"score of {second} less that of {first}", "units": "logit"}
-    return {
-        "score": xr.Variable("sample", margins, about),
+    score = inputs.mean(margins)
+    score.attrs = {"long_name": f"score of {second} less that of {first}", "units": "logit"}
+    named = np.where(score.values > 0, second, first).astype(object)
+    made = {
+        "score": score,
         "predicted": xr.Variable("sample", named, {"long_name": "class of the higher score"}),
     }
+    if not single:
+        made["spectrum_score"] = inputs.numbers(margins)
+        made["spectrum_score"].attrs = dict(score.attrs)
+        score.attrs["long_name"] += ", mean over the spectra"
+    return made
 
 
 def _method(explainer: Explainer) -> str:
     return type(explainer).__module__.rpartition(".")[2]
 
 
-def _balanced_draw(
-    samples: xr.Dataset, rows: npt.NDArray[np.intp], n: int, seed: int
-) -> npt.NDArray[np.intp]:
-    """Return up to n of the rows, taking turns among labels, at random within each."""
+def _balanced_draw(inputs: xr.Dataset, n: int, seed: int) -> npt.NDArray[np.intp]:
+    """Return up to n rows, taking turns among labels, at random within each."""
     rng = np.random.default_rng(seed)
-    ordered = rows[np.argsort(samples["sample_id"].values[rows].astype(str), kind="stable")]
-    labels = samples["label"].values[ordered].astype(str)
+    ordered = np.argsort(inputs["sample_id"].values.astype(str), kind="stable")
+    labels = inputs["label"].values[ordered].astype(str)
     turns = np.zeros(len(ordered), dtype=np.int64)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
         turns[members] = rng.permutation(len(members))
     return ordered[np.lexsort((labels, turns))][:n]
-
-
-def _parse_one(entry: Mapping[str, Any]) -> tuple[str, Explainer]:
-    given = dict(entry)
-    method = given.pop("method", None)
-    if not isinstance(method, str):
-        raise WorkflowError(
-            f"{dict(entry)} names no method", remedy="Write {method: gradient}, for example."
-        )
-    name = given.pop("name", method)
-    kind = registry.load("solarxai.explainers", method)
-    return name, kind(**_strictly(given, kind, method))
-
-
-def _strictly(given: Mapping[str, Any], kind: type[Explainer], method: str) -> dict[str, Any]:
-    """Return the fields with their types checked: no unknown ones, no "3" for 3, no true for 1."""
-    hints = get_type_hints(kind)
-    model = pydantic.create_model(
-        "Fields",
-        __config__=pydantic.ConfigDict(
-            strict=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False
-        ),
-        **{f.name: (hints[f.name], None) for f in fields(kind) if f.init},
-    )  # type: ignore[call-overload]
-    plain = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
-    try:
-        model(**plain)
-    except pydantic.ValidationError as error:
-        known = sorted(model.model_fields)
-        raise WorkflowError(
-            f"{method}: " + "; ".join(_complaint(e, known) for e in error.errors()),
-            remedy=f"Its fields are {', '.join(known)}.",
-        ) from error
-    return plain
-
-
-def _complaint(error: Any, known: list[str]) -> str:
-    field = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "extra_forbidden":
-        return f"unknown field {field!r} {registry.near_name(field, known)}".rstrip()
-    return f"{field} = {error['input']!r}: {error['msg']}"
-
-
-def _check_name(name: Any, made: Mapping[str, Explainer]) -> None:
-    sound = isinstance(name, str) and name.isidentifier() and not name.startswith("_")
-    if not sound or name in _TAKEN or name.endswith(_TAKEN_ENDS):
-        raise WorkflowError(
-            f"{name!r} cannot name a map",
-            remedy="Use letters, digits and underscores, and no name of a column.",
-        )
-    if name in made:
-        raise WorkflowError(
-            f"{name!r} names two maps", remedy="Give one of the entries another `name`."
-        )
 
 
 @contextmanager
