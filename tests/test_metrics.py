@@ -90,6 +90,118 @@ def test_scores_agree_with_scikit_learn_also_with_ties(rows):
     )
 
 
+SCORED = st.lists(st.tuples(st.booleans(), st.integers(-3, 3)), min_size=2, max_size=30).filter(
+    lambda rows: len({yes for yes, _ in rows}) == 2
+)
+
+
+def columns(rows):
+    """Return truth and margins of a list of pairs."""
+    return np.array([yes for yes, _ in rows]), np.array([float(m) for _, m in rows])
+
+
+@given(SCORED)
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_the_roc_curve_agrees_with_scikit_learn_and_holds_its_own_area(rows):
+    truth, score = columns(rows)
+    found = metrics.roc_curve(truth, score)
+    false_alarms, hits, thresholds = oracle.roc_curve(truth, score, drop_intermediate=False)
+    np.testing.assert_allclose(found.false_alarm_rate, false_alarms)
+    np.testing.assert_allclose(found.hit_rate, hits)
+    np.testing.assert_array_equal(found.threshold, thresholds)
+    area = np.trapezoid(found.hit_rate, found.false_alarm_rate)
+    assert area == pytest.approx(metrics.roc_auc(truth, score))
+
+
+@given(SCORED, st.sampled_from(["accuracy", "hss", "pseudo_tss", "tss"]))
+@settings(max_examples=120, deadline=None, derandomize=True)
+def test_the_best_threshold_is_the_best_of_every_possible_one(rows, name):
+    truth, margin = columns(rows)
+    score = getattr(metrics, name)
+    levels = np.unique(margin)
+    cuts = [-math.inf, *(levels[1:] + levels[:-1]) / 2, math.inf]
+    if name == "pseudo_tss" and len(levels) == 1:
+        with pytest.raises(ValidationError, match="with 1 different margins"):
+            metrics.best_threshold(truth, margin, score=metrics.Contingency.pseudo_tss)
+        return
+    found = metrics.best_threshold(truth, margin, score=getattr(metrics.Contingency, name))
+    tried = {cut: score(truth, margin > cut) for cut in cuts}
+    best = np.nanmax([*tried.values()])
+    assert score(truth, margin > found) == pytest.approx(best)
+    equally_good = [abs(cut) for cut, value in tried.items() if value >= best - 1e-12]
+    assert abs(found) == min(equally_good)
+
+
+def test_the_best_threshold_of_tss_worked_by_hand():
+    # Above 1.5: TPR 2/3, FPR 0. Above −0.5: TPR 1, FPR 1/2. Above 0.5: TPR 2/3, FPR 1/2.
+    margin = np.array([-2.0, -1.0, 0.0, 1.0, 2.0, 3.0, -3.0])
+    truth = np.array([False, False, True, False, True, True, False])
+    assert metrics.best_threshold(truth, margin) == -0.5
+    truth[6], margin[6] = False, 0.5
+    assert metrics.best_threshold(truth, margin) == 1.5
+
+
+def test_neighbouring_margins_are_told_apart():
+    low = 1.0
+    high = np.nextafter(low, 2)
+    for below, above in ((low, high), (high, np.nextafter(high, 2))):
+        found = metrics.best_threshold(np.array([False, True]), np.array([below, above]))
+        assert below <= found < above
+
+
+def test_a_forecast_without_skill_is_best_never_made():
+    truth, margin = np.array([True, False]), np.array([-1.0, 1.0])
+    assert math.isinf(metrics.best_threshold(truth, margin))
+
+
+@pytest.mark.parametrize("truth", [[True, True], []])
+def test_a_threshold_needs_both_classes(truth):
+    with pytest.raises(ValidationError, match=f"of {len(truth)} validation samples"):
+        metrics.best_threshold(np.array(truth, bool), np.zeros(len(truth)))
+
+
+@given(SCORED)
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_pseudo_tss_is_the_sum_of_the_precisions_of_both_classes_less_one(rows):
+    truth, margin = columns(rows)
+    said = margin > 0
+    found = metrics.pseudo_tss(truth, said)
+    if said.all() or not said.any():
+        assert math.isnan(found)
+        return
+    both = oracle.precision_score(truth, said, average=None)
+    assert found == pytest.approx(both.sum() - 1)
+    # On the table of which truth and forecast have changed places, it is the TSS.
+    assert found == pytest.approx(metrics.tss(said, truth))
+
+
+def test_pseudo_tss_changes_with_the_ratio_of_the_classes_where_tss_does_not():
+    balanced, rare = table(60, 20, 40, 80), table(6, 20, 4, 80)
+    assert metrics.tss(*balanced) == pytest.approx(metrics.tss(*rare))
+    assert metrics.pseudo_tss(*balanced) == pytest.approx(60 / 80 + 80 / 120 - 1)
+    assert metrics.pseudo_tss(*rare) < metrics.pseudo_tss(*balanced) - 0.2
+
+
+def test_tables_may_be_scored_many_at_once():
+    many = metrics.Contingency(
+        np.array([30, 3]), np.array([10, 5]), np.array([10, 7]), np.array([90, 11])
+    )
+    for name in ("accuracy", "hss", "pseudo_tss", "tss"):
+        single = getattr(metrics, name)
+        expected = [single(*table(30, 10, 10, 90)), single(*table(3, 5, 7, 11))]
+        np.testing.assert_allclose(getattr(many, name)(), expected)
+
+
+def test_the_expected_calibration_error_weighs_bins_by_their_samples():
+    truth = np.array([True, False, False, False, True])
+    probability = np.array([0.05, 0.05, 0.05, 0.05, 0.9])
+    # |1/4 − 0.05| in a bin of four, |1 − 0.9| in a bin of one.
+    assert metrics.expected_calibration_error(truth, probability) == pytest.approx(
+        (4 * 0.2 + 0.1) / 5
+    )
+    assert math.isnan(metrics.expected_calibration_error(truth[:0], probability[:0]))
+
+
 def test_climatology_has_no_brier_skill_and_the_truth_has_all():
     truth = np.array([True, False, False, False])
     assert metrics.brier_skill(truth, np.full(4, 0.25)) == pytest.approx(0)

@@ -1,0 +1,50 @@
+"""Scores of a two-class forecast, and their intervals when samples come in regions.
+
+Everywhere `truth` is boolean, True for the second class of the classifier (*sunspot*, *preflare*),
+and `score` grows with the belief in that class.
+"""
+
+from solarxai.metrics.intervals import Interval, block_bootstrap, proportion_interval
+from solarxai.metrics.logistic import Logistic, fit_logistic
+from solarxai.metrics.scores import (
+    Contingency,
+    ReliabilityBin,
+    RocCurve,
+    accuracy,
+    average_precision,
+    best_threshold,
+    brier,
+    brier_skill,
+    contingency,
+    expected_calibration_error,
+    hss,
+    pseudo_tss,
+    reliability,
+    roc_auc,
+    roc_curve,
+    tss,
+)
+
+__all__ = [
+    "Contingency",
+    "Interval",
+    "Logistic",
+    "ReliabilityBin",
+    "RocCurve",
+    "accuracy",
+    "average_precision",
+    "best_threshold",
+    "block_bootstrap",
+    "brier",
+    "brier_skill",
+    "contingency",
+    "expected_calibration_error",
+    "fit_logistic",
+    "hss",
+    "proportion_interval",
+    "pseudo_tss",
+    "reliability",
+    "roc_auc",
+    "roc_curve",
+    "tss",
+]
