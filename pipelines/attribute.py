@@ -27,6 +27,7 @@ from solarxai.provenance import (
     versions,
     write_atomically,
 )
+from solarxai.schema import kind_of
 from solarxai.store import Store, create_store
 from solarxai.store.segment import Segment
 from solarxai.workflow import Cluster, Folder, Outcome, sound, tasks
@@ -185,13 +186,30 @@ def _training_samples(out: Path) -> tuple[xr.Dataset, str]:
 
 def _check_fit(samples: xr.Dataset, classifier: Classifier) -> None:
     wanted = classifier.contract
-    shape, scale = (samples.sizes["y"], samples.sizes["x"]), samples.attrs["scale_mm"]
-    if shape != tuple(wanted.shape) or not np.isclose(scale, wanted.scale_mm):
+    shown = kind_of(samples).space[-len(wanted.shape) :]
+    shape = tuple(samples.sizes[name] for name in shown)
+    if wanted.wavelength is not None:
+        _check_wavelengths(samples, wanted.wavelength)
+    elif shape != tuple(wanted.shape) or not _same_scale(samples, wanted.scale_mm):
         raise ContractError(
-            f"the samples are {shape} pixels of {scale} Mm, the classifier takes "
-            f"{tuple(wanted.shape)} of {wanted.scale_mm} Mm",
+            f"the samples are {shape} pixels of {samples.attrs.get('scale_mm')} Mm, the classifier "
+            f"takes {tuple(wanted.shape)} of {wanted.scale_mm} Mm",
             remedy=f"Set ingest.patch_size to {wanted.shape[0]} and ingest.scale_mm to "
             f"{wanted.scale_mm}.",
+        )
+
+
+def _same_scale(samples: xr.Dataset, scale_mm: float | None) -> bool:
+    found = samples.attrs.get("scale_mm")
+    return found is not None and scale_mm is not None and bool(np.isclose(found, scale_mm))
+
+
+def _check_wavelengths(samples: xr.Dataset, wanted: tuple[float, float]) -> None:
+    found = samples["wavelength"].values[[0, -1]].tolist() if "wavelength" in samples else []
+    if not np.allclose(found or np.nan, wanted, atol=1e-3):
+        raise ContractError(
+            f"the samples reach over {found or 'no'} Angstrom, the classifier takes {wanted}",
+            remedy="Ingest the spectra on the grid that the classifier was trained on.",
         )
 
 

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
+from matplotlib.figure import Figure
 from pydantic import Field
-from solarxai.plotting.skill import reliability_figure, roc_figure, splits_figure
 
 from pipelines.train import Hours, Per, shown_to_network
 from solarxai import blocks
 from solarxai.plotting import to_png
+from solarxai.plotting.skill import roc_figure, skill_reliability_figure, split_kinds_figure
 from solarxai.provenance import write_atomically
 from solarxai.training.skill import classifier_fit, contrast
+from solarxai.training.skill_table import KINDS, SkillTable
 from solarxai.workflow import Cluster, Outcome
 from solarxai.workflow.progress import Progress
 
 __all__ = ["OUTPUTS", "run"]
 
 OUTPUTS = ("skill/*.json", "skill/*.md", "skill/*.png")
+
+_FIGURES: Mapping[str, Callable[[SkillTable], Figure]] = {
+    "splits": split_kinds_figure,
+    "reliability": skill_reliability_figure,
+    "roc": roc_figure,
+}
 
 
 def run(
@@ -94,12 +102,16 @@ def run(
     record = json.dumps(table.record(), indent=1, sort_keys=True)
     write_atomically(folder / "skill.json", record.encode())
     write_atomically(folder / "skill.md", table.to_markdown().encode())
-    figures = {"splits": splits_figure, "reliability": reliability_figure, "roc": roc_figure}
-    for name, draw in figures.items():
+    for name, draw in _FIGURES.items():
         write_atomically(folder / f"{name}.png", to_png(draw(table)))
     return Outcome(
         outputs=(folder / "skill.json", folder / "skill.md"),
-        units=tuple(folder / f"{name}.png" for name in figures),
+        units=tuple(folder / f"{name}.png" for name in _FIGURES),
         done=trainings,
-        figures=table.headline(),
+        figures=_headline(table, levels[0]),
     )
+
+
+def _headline(table: SkillTable, level: str) -> dict[str, str]:
+    """Return the true skill statistic by kind of split, honest first, at the first level."""
+    return {f"TSS, {KINDS[kind]}": str(table.spread(kind, level=level)) for kind in KINDS}

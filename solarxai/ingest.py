@@ -19,7 +19,7 @@ from solarxai.errors import IngestError
 from solarxai.events import FlareList, LabelRule, RegionTable, read_srs, read_swpc
 from solarxai.instruments import open_instrument
 from solarxai.provenance import file_hash
-from solarxai.schema import check_observation, check_raster
+from solarxai.schema import check_movie, check_observation, check_raster
 from solarxai.spectra import Cleaning
 
 __all__ = ["ingest", "ingest_raster", "open_observation"]
@@ -43,8 +43,8 @@ def open_observation(reference: Reference) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        An Observation (see `solarxai.schema.check_observation`), or of an instrument that takes
-        spectra a raster (see `solarxai.schema.check_raster`); for a synthetic image also
+        An Observation (see `solarxai.schema.check_observation`): a raster of an instrument that
+        takes spectra, a movie of one that takes many frames; for a synthetic image also
         `truth_umbra`, `truth_penumbra`, `truth_pore` (y, x) float32, area fractions before the
         point-spread function, and the attribute `structures`, a JSON list of mappings with at
         least x, y (pixels from 0) and label.
@@ -61,6 +61,8 @@ def open_observation(reference: Reference) -> xr.Dataset:
     _check_region(observation)
     if "wavelength" in observation.dims:
         return check_raster(observation)
+    if "frame" in observation.dims:
+        return check_movie(observation)
     if reference.truth is not None:
         observation = _with_truth(observation, reference)
     return check_observation(observation)

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 import math
-import struct
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from matplotlib.figure import Figure
 
 from solarxai import plotting
 from solarxai.classifier import Classifier
 from solarxai.errors import ValidationError
+from solarxai.page._parts import image, number, rendered, with_interval
 from solarxai.provenance import write_atomically
 from solarxai.validation.interventions import Patch, cut_patches
 from solarxai.validation.localisation import NULLS
@@ -67,9 +64,6 @@ def write_page(
         when `samples` lacks a structure of the report.
     """
     judged = _judged(report, samples)
-    environment = Environment(
-        loader=PackageLoader("solarxai", "."), autoescape=True, undefined=StrictUndefined
-    )
     words = {
         "title": title,
         "subtitle": _subtitle(report),
@@ -91,8 +85,7 @@ def write_page(
         "limits": report.settings["limits"],
         "settings": {"runs": [], **report.settings},
     }
-    page = environment.get_template("page.html").render(words)
-    write_atomically(path, page.encode())
+    write_atomically(path, rendered("penumbra.html", words).encode())
 
 
 def _judged(report: Report, samples: xr.Dataset) -> xr.Dataset:
@@ -146,7 +139,7 @@ def _check_row(check: Check) -> dict[str, Any]:
         "verdict": check.verdict,
         "name": check.name,
         "group": check.group,
-        "value": _with_interval(check.value, check.low, check.high),
+        "value": with_interval(check.value, check.low, check.high),
         "limit": "" if math.isnan(check.limit) else f"{_SIGNS[check.sense]} {check.limit:g}",
         "structures": check.structures,
         "regions": check.regions,
@@ -154,21 +147,9 @@ def _check_row(check: Check) -> dict[str, Any]:
     }
 
 
-def _with_interval(value: float, low: float, high: float) -> str:
-    if math.isnan(value):
-        return "–"
-    return _number(value) + ("" if math.isnan(low) else f" [{_number(low)}, {_number(high)}]")
-
-
-def _number(value: float, digits: int = 3) -> str:
-    if math.isnan(value):
-        return "–"
-    return f"{value:.0f}" if abs(value) >= 10**digits else f"{value:.{digits}g}"
-
-
 def _bars(report: Report) -> list[dict[str, Any]]:
     return [
-        _image(
+        image(
             plotting.per_structure_bars(report, origin=origin),
             f"Score of {origin} structures before (filled) and after (open) the penumbra is "
             "removed or painted, and where each method puts its attribution.",
@@ -180,7 +161,7 @@ def _bars(report: Report) -> list[dict[str, Any]]:
 def _localisation_images(report: Report) -> list[dict[str, Any]]:
     present = {(row["group"], row["quantity"]) for row in report.tables["localisation"]}
     return [
-        _image(
+        image(
             plotting.localisation_figure(report, origin=origin, quantity=quantity),
             f"{quantity} of {origin} sunspots by method, with 95 % interval; nulls in grey.",
         )
@@ -193,7 +174,7 @@ def _localisation_images(report: Report) -> list[dict[str, Any]]:
 def _calibration(report: Report) -> dict[str, Any] | None:
     if not report.tables["reliability"]:
         return None
-    return _image(
+    return image(
         plotting.calibration_figure(report),
         "Reliability: how often a structure is a sunspot, by the probability the model states.",
     )
@@ -228,8 +209,8 @@ def _localisation_tables(report: Report) -> list[dict[str, Any]]:
 def _cell(row: Row | None) -> dict[str, str]:
     if row is None:
         return {"value": "–", "beside": ""}
-    nulls = [f"{null} {_number(row[null])}" for null in NULLS[1:] if not math.isnan(row[null])]
-    value = _with_interval(row["value"], row["low"], row["high"])
+    nulls = [f"{null} {number(row[null])}" for null in NULLS[1:] if not math.isnan(row[null])]
+    value = with_interval(row["value"], row["low"], row["high"])
     return {"value": value, "beside": "; ".join(nulls)}
 
 
@@ -295,10 +276,10 @@ def _structure_row(row: Row) -> dict[str, str]:
         "predicted": row["predicted"],
         "mark": _mark(row),
         "score": f"{row['score']:+.2f}",
-        "area": _number(row["area_mm2"]),
-        "mu": _number(row["mu"], 2),
+        "area": number(row["area_mm2"]),
+        "mu": number(row["mu"], 2),
         "position": _position(row),
-        "after": _number(row[f"score, {name}"], 2),
+        "after": number(row[f"score, {name}"], 2),
     }
 
 
@@ -327,8 +308,8 @@ def _card(
         "score": f"{short['score']} logit",
         "μ": short["mu"],
         "area": f"{short['area']} Mm²",
-        "umbra": f"{_number(row['umbra_area_mm2'])} Mm²",
-        "penumbra": f"{_number(row['penumbra_area_mm2'])} Mm²",
+        "umbra": f"{number(row['umbra_area_mm2'])} Mm²",
+        "penumbra": f"{number(row['penumbra_area_mm2'])} Mm²",
         "darkest": f"{row['minimum_intensity']:.2f}",
         "position": short["position"]
         if short["position"] == "unknown"
@@ -340,18 +321,12 @@ def _card(
         "answer": f"{signs[short['mark']]} called {row['predicted']}",
         "mark": short["mark"],
         "facts": list(facts.items()),
-        "maps": _image(
+        "maps": image(
             plotting.structure_figure(samples, place, methods),
             f"Continuum image of the {named}, and its maps by {', '.join(methods)}.",
         ),
-        "changed": _image(
+        "changed": image(
             plotting.counterfactual_figure(patch, row["label"], classifier),
             f"The {named}, before and after each intervention, with its scores.",
         ),
     }
-
-
-def _image(figure: Figure, alt: str) -> dict[str, Any]:
-    png = plotting.to_png(figure)
-    width, height = struct.unpack(">II", png[16:24])
-    return {"data": base64.b64encode(png).decode(), "alt": alt, "width": width, "height": height}

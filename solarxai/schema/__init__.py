@@ -30,6 +30,7 @@ from solarxai.schema.spectra import (
     EXPOSURE_COLUMNS,
     FLARE_LABELS,
     SPECTRUM_COLUMNS,
+    check_movie,
     check_raster,
     mock_spectrograms,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "WCS_NUMBERS",
     "WCS_WORDS",
     "Kind",
+    "check_movie",
     "check_observation",
     "check_raster",
     "check_samples",

@@ -22,6 +22,7 @@ __all__ = [
     "EXPOSURE_COLUMNS",
     "FLARE_LABELS",
     "SPECTRUM_COLUMNS",
+    "check_movie",
     "check_raster",
     "mock_spectrograms",
     "spectrogram_breaches",
@@ -72,6 +73,27 @@ def check_raster(observation: xr.Dataset) -> xr.Dataset:
         breaches.append("wavelength does not increase")
     breaches += attribute_breaches(observation, (*OBSERVATION_WORDS, "raster", "flipped"))
     return or_raise(observation, breaches, str(observation.attrs.get("source", "raster")))
+
+
+def check_movie(observation: xr.Dataset) -> xr.Dataset:
+    """Return the movie, slit-jaw images, unchanged if it keeps the vocabulary.
+
+    It has on (frame, y, x) `intensity` float32 with `units` and `valid` bool, on (frame) `time`
+    (datetime64[ns], UTC, mid-exposure), and the attributes of `solarxai.schema.check_observation`
+    but `scale_mm`. Its `wcs` is celestial.
+
+    Raises
+    ------
+    SchemaError
+        naming every breach at once.
+    """
+    arrays = {"intensity": "float32", "valid": "bool"}
+    breaches = array_breaches(observation, arrays, ("frame", "y", "x"))
+    if "intensity" in observation:
+        breaches += unit_breaches(observation["intensity"].attrs)
+    breaches += array_breaches(observation, {"time": "datetime64[ns]"}, ("frame",))
+    breaches += attribute_breaches(observation, OBSERVATION_WORDS)
+    return or_raise(observation, breaches, str(observation.attrs.get("source", "movie")))
 
 
 def spectrogram_breaches(samples: xr.Dataset) -> list[str]:

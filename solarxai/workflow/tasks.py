@@ -21,14 +21,19 @@ from solarxai.classifier import Classifier
 from solarxai.errors import SolarxaiError
 from solarxai.provenance import canonical_json, write_atomically
 from solarxai.store.segment import Segment
-from solarxai.synthetic import archive
+from solarxai.synthetic import archive, iris_archive
 
-__all__ = ["attribute_shard", "ingest_block", "write_scene"]
+__all__ = ["attribute_shard", "ingest_block", "write_observation", "write_scene"]
 
 
 def write_scene(folder: Path, options: Mapping[str, Any], index: int) -> None:
     """Write scene `index` of a synthetic Sun and its truth to a folder."""
     archive.write_scene(folder, index=index, **options)
+
+
+def write_observation(folder: Path, options: Mapping[str, Any], index: int) -> None:
+    """Write observation `index` of a synthetic IRIS and its truth to a folder."""
+    iris_archive.write_observation(folder, index=index, **options)
 
 
 def ingest_block(
