@@ -23,6 +23,10 @@ __all__ = ["cut", "flatten"]
 Array = npt.NDArray[Any]
 
 _KEPT = 0
+_REVERSAL_DN = 60.0
+"""Least maximum, DN, at which k2 and k3 are measured: below it noise makes two peaks of one in 6 %
+of spectra on the study's grid, at twice it in none (docs/spectra.md)."""
+
 _WORDS = ("region", "origin", "instrument", "observation", "time_scale", "time_original", "header")
 
 
@@ -76,7 +80,7 @@ def cut(
             "peak": (
                 SPECTROGRAM.dims[:2], peak.astype(np.float32), dict(raster["intensity"].attrs)
             ),
-            **_features(on_grid, common),
+            **_features(on_grid, common, raster, quality),
         },
         coords={
             "wavelength": ("wavelength", common.to_value(u.AA), {"units": "Angstrom"}),
@@ -164,17 +168,24 @@ def _flags() -> dict[str, str]:
     }
 
 
-def _features(on_grid: Array, grid: u.Quantity) -> dict[str, tuple[Any, ...]]:
+def _features(
+    on_grid: Array, grid: u.Quantity, raster: xr.Dataset, quality: npt.NDArray[np.uint8]
+) -> dict[str, tuple[Any, ...]]:
+    """Return the line features (step, slit), those of k2 and k3 where the noise allows them."""
     shape = on_grid.shape[:2]
-    found = spectra.line_features(on_grid.reshape(-1, on_grid.shape[2]), grid)
-    return {
-        f"feature_{name}": (
-            SPECTROGRAM.dims[:2],
-            values.reshape(shape).astype(np.float32),
-            {"units": spectra.FEATURES[name].unit, "long_name": spectra.FEATURES[name].description},
-        )
-        for name, values in found.items()
-    }
+    pixel = float(np.median(np.diff(raster["wavelength"].values))) * u.AA
+    found = spectra.line_features(on_grid.reshape(-1, on_grid.shape[2]), grid, pixel_width=pixel)
+    counts = on_grid * raster["exposure_time"].values[:, None, None]
+    faint = np.nan_to_num(counts).max(axis=2) < _REVERSAL_DN
+    made = {}
+    for name, values in found.items():
+        unit, description = spectra.FEATURES[name]
+        placed = values.reshape(shape).astype(np.float32)
+        hidden = (quality != _KEPT) | (faint & name.startswith(("k2", "k3")))
+        placed[hidden] = np.nan
+        attrs = {"units": unit, "long_name": description}
+        made[f"feature_{name}"] = (SPECTROGRAM.dims[:2], placed, attrs)
+    return made
 
 
 def _labels(
