@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
@@ -23,6 +24,7 @@ from solarxai.provenance import array_hash, content_hash, file_hash, write_atomi
 __all__ = ["Classifier", "InputContract", "evaluation_mode"]
 
 _FORMAT = 1
+_TUPLES = ("shape", "classes", "wavelength")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,33 +34,82 @@ class InputContract:
     Parameters
     ----------
     shape
-        Pixels of one sample, (y, x).
+        Of one sample: (y, x) pixels of an image; (w,) points of a spectrum; (slit, w) of a
+        spectrogram, one spectrum a position of the slit.
     scale_mm
-        Plate scale in Mm per pixel.
+        Plate scale of an image in Mm per pixel; None for spectra and spectrograms.
     offset, scale
         Normalisation: the network sees (image - offset) / scale, where image is the intensity
-        relative to the quiet Sun.
+        relative to the quiet Sun, or that of a spectrum relative to its maximum.
     classes
         Names of the outputs, in order.
+    wavelength
+        First and last wavelength of the grid of w evenly spaced points, vacuum, Å; None for
+        images. Part of the hash where there is one.
+
+    Raises
+    ------
+    ContractError
+        when a number is not positive, a name of `classes` is missing or stands twice, or plate
+        scale, wavelengths and shape do not belong together.
     """
 
     shape: tuple[int, ...] = (64, 64)
-    scale_mm: float = 0.5
+    scale_mm: float | None = 0.5
     offset: float = 1.0
     scale: float = 1.0
     classes: tuple[str, ...] = ("pore", "sunspot")
+    wavelength: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        if self.scale <= 0 or self.scale_mm <= 0 or min(self.shape) < 1:
+        plate_scale = 1.0 if self.scale_mm is None else self.scale_mm
+        if self.scale <= 0 or plate_scale <= 0 or min(self.shape) < 1:
             raise ContractError(
                 f"shape {self.shape}, scale_mm {self.scale_mm} and scale {self.scale} "
                 "must be positive",
                 remedy="Correct the input contract.",
             )
+        if self.wavelength is None and self.scale_mm is None:
+            raise ContractError(
+                "the input contract has neither scale_mm nor wavelength",
+                remedy="Give the Mm per pixel of an image, or the first and last wavelength of a "
+                "spectrum.",
+            )
+        if self.wavelength is not None:
+            self._check_grid(self.wavelength)
         if len(self.classes) < 2 or len(set(self.classes)) != len(self.classes):
             raise ContractError(
                 f"classes {self.classes} are not two or more distinct names",
                 remedy="Name each output of the network once.",
+            )
+
+    @property
+    def wavelengths(self) -> npt.NDArray[np.float64] | None:
+        """Return the grid of wavelengths (w,) in Å, None for images."""
+        if self.wavelength is None:
+            return None
+        return np.linspace(*self.wavelength, self.shape[-1])
+
+    @property
+    def fills_rows(self) -> bool:
+        """Return whether rows of NaN are taken: dropped slit positions of a spectrogram."""
+        return self.wavelength is not None and len(self.shape) == 2
+
+    def _check_grid(self, wavelength: tuple[float, float]) -> None:
+        if self.scale_mm is not None:
+            raise ContractError(
+                f"the input contract has both scale_mm {self.scale_mm} and wavelength {wavelength}",
+                remedy="Spectra have no plate scale: give scale_mm None (null in a file).",
+            )
+        if len(wavelength) != 2 or not 0 < wavelength[0] < wavelength[1] < math.inf:
+            raise ContractError(
+                f"wavelength {wavelength} is not a range of wavelengths",
+                remedy="Give the first and the last wavelength of the grid in Å, increasing.",
+            )
+        if len(self.shape) not in (1, 2) or self.shape[-1] < 2:
+            raise ContractError(
+                f"shape {self.shape} is neither that of a spectrum nor that of a spectrogram",
+                remedy="Give (w,) or (slit, w), w >= 2 being the points of the wavelength grid.",
             )
 
 
@@ -89,6 +140,9 @@ class Classifier:
     def tensor(self, images: npt.NDArray[np.float32]) -> Tensor:
         """Return images (sample, *shape) as the network's input (sample, 1, *shape).
 
+        A row of NaN in a spectrogram is a slit position without spectrum; it becomes 0, the mean
+        of the training set where that set the normalisation.
+
         Raises
         ------
         ContractError
@@ -100,14 +154,12 @@ class Classifier:
                 f"{tuple(self.contract.shape)}",
                 remedy="Ingest again with the patch size of this classifier.",
             )
-        if not np.isfinite(images).all():
-            raise ContractError(
-                "samples contain values that are not finite",
-                remedy="Ingest masks such pixels; offer it the original file.",
-            )
+        empty = self._empty(images)
         scaled = (images.astype(np.float32) - np.float32(self.contract.offset)) / np.float32(
             self.contract.scale
         )
+        if empty is not None:
+            scaled[empty] = 0
         return torch.from_numpy(np.ascontiguousarray(scaled))[:, None]
 
     @torch.no_grad()
@@ -256,9 +308,30 @@ class Classifier:
             )
         return made
 
+    def _empty(self, images: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_] | None:
+        """Return which rows of spectrograms hold no spectrum; refuse all else that is no number."""
+        finite = np.isfinite(images)
+        if finite.all():
+            return None
+        if not self.contract.fills_rows:
+            raise ContractError(
+                "samples contain values that are not finite",
+                remedy="Ingest masks such pixels; offer it the original file."
+                if self.contract.wavelength is None
+                else "Leave out the spectra that were dropped: spectrograms.flatten does.",
+            )
+        empty = np.isnan(images).all(axis=-1)
+        broken = int((~finite.all(axis=-1) & ~empty).sum())
+        if broken:
+            raise ContractError(
+                f"{broken} spectra of the spectrograms are finite only in part",
+                remedy="Make the whole spectrum NaN to drop it, or regrid it to the whole grid.",
+            )
+        return np.asarray(empty)
+
     def _description(self) -> dict[str, Any]:
         return {
-            "contract": asdict(self.contract),
+            "contract": _contract_record(self.contract),
             "architecture": self.architecture,
             "options": dict(self.options),
         }
@@ -293,6 +366,14 @@ def _build(architecture: str, options: Mapping[str, Any]) -> nn.Module:
     return made
 
 
+def _contract_record(contract: InputContract) -> dict[str, Any]:
+    """Return the fields; those that came later are left out where they say nothing."""
+    record = asdict(contract)
+    if contract.wavelength is None:
+        del record["wavelength"]
+    return record
+
+
 def _contract_from(record: Mapping[str, Any]) -> InputContract:
     known = {f.name for f in fields(InputContract)}
     unknown = sorted(set(record) - known)
@@ -303,7 +384,7 @@ def _contract_from(record: Mapping[str, Any]) -> InputContract:
         )
     try:
         made: dict[str, Any] = {
-            k: tuple(v) if k in ("shape", "classes") else v for k, v in record.items()
+            k: tuple(v) if k in _TUPLES and v is not None else v for k, v in record.items()
         }
         return InputContract(**made)
     except TypeError as error:

@@ -11,6 +11,7 @@ from torch import nn
 from solarxai.classifier import Classifier, InputContract
 from solarxai.errors import ContractError
 from solarxai.models.residual_cnn import ResidualCNN
+from solarxai.provenance import array_hash, content_hash
 
 
 class Plane(nn.Module):
@@ -228,3 +229,111 @@ def test_outputs_must_be_as_many_as_classes(weights):
 def test_an_unsound_contract_is_refused(weights, contract, message):
     with pytest.raises(ContractError, match=message):
         Classifier.from_import(network=PLANE, weights=weights, contract=contract)
+
+
+SPECTRA = {
+    "shape": (8,), "scale_mm": None, "wavelength": (2794.14, 2805.72),
+    "classes": ("active", "preflare"),
+}  # fmt: skip
+
+
+class Spectral(nn.Module):
+    """Scores from the mean of the first and of the second half of the wavelengths."""
+
+    def forward(self, x):
+        halves = x.flatten(1, -2).mean(dim=1).unflatten(-1, (2, -1))
+        return halves.mean(dim=-1)
+
+
+def spectral(**changes) -> Classifier:
+    contract = InputContract(**(SPECTRA | {"offset": 0.25, "scale": 0.5} | changes))
+    return Classifier(
+        network=Spectral().eval(), contract=contract, architecture=f"{Spectral.__module__}:Spectral"
+    )
+
+
+def test_the_hash_of_an_image_classifier_is_that_of_before_there_were_spectra(weights):
+    contract = InputContract(shape=(8, 8))
+    state = torch.load(weights, weights_only=True)
+    network = Plane()
+    network.load_state_dict(state)
+    made = Classifier(network=network, contract=contract, architecture=PLANE)
+    described = {
+        "contract": {
+            "shape": [8, 8], "scale_mm": 0.5, "offset": 1.0, "scale": 1.0,
+            "classes": ["pore", "sunspot"],
+        },
+        "architecture": PLANE,
+        "options": {},
+    }  # fmt: skip
+    tensors = {
+        name: [list(t.shape), str(t.dtype), array_hash(t.numpy())] for name, t in state.items()
+    }
+    assert made.hash == content_hash([1, tensors, described])
+    assert b"wavelength" not in made.to_bytes()
+
+
+def test_spectra_come_back_from_a_checkpoint_with_their_wavelengths(tmp_path):
+    made = spectral()
+    made.save(tmp_path / "c.safetensors")
+    again = Classifier.load(tmp_path / "c.safetensors")
+    assert again.contract == made.contract
+    assert again.hash == made.hash
+    np.testing.assert_allclose(again.contract.wavelengths, np.linspace(2794.14, 2805.72, 8))
+    assert spectral(wavelength=(2794.14, 2805.0)).hash != made.hash
+    assert InputContract().wavelengths is None
+
+
+def test_a_contract_of_spectra_is_read_from_a_file_with_null(tmp_path):
+    safetensors.torch.save_file({}, tmp_path / "w.safetensors")
+    given = SPECTRA | {"shape": [8], "wavelength": [2794.14, 2805.72]}
+    made = Classifier.from_import(
+        network=f"{Spectral.__module__}:Spectral",
+        weights=tmp_path / "w.safetensors",
+        contract=given,
+    )
+    assert made.contract == InputContract(**SPECTRA)
+
+
+def test_slit_positions_without_spectrum_become_zero_after_normalisation():
+    images = np.full((2, 3, 8), 0.75, dtype=np.float32)
+    images[1, 2] = np.nan
+    seen = spectral(shape=(3, 8)).tensor(images)
+    assert seen.shape == (2, 1, 3, 8)
+    expected = torch.ones(2, 1, 3, 8)
+    expected[1, 0, 2] = 0
+    torch.testing.assert_close(seen, expected)
+    assert np.isnan(images[1, 2]).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_spectra_finite_only_in_part_are_refused(value):
+    images = np.ones((2, 3, 8), dtype=np.float32)
+    images[0, 1, 4] = value
+    with pytest.raises(ContractError, match="1 spectra of the spectrograms are finite only in"):
+        spectral(shape=(3, 8)).tensor(images)
+
+
+def test_a_spectrum_of_nan_is_refused():
+    images = np.ones((2, 8), dtype=np.float32)
+    images[0] = np.nan
+    with pytest.raises(ContractError, match=r"not finite.*spectrograms\.flatten"):
+        spectral().tensor(images)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"scale_mm": 0.5}, r"both scale_mm 0.5 and wavelength"),
+        ({"wavelength": None}, "neither scale_mm nor wavelength"),
+        ({"wavelength": (2805.0, 2794.0)}, "is not a range of wavelengths"),
+        ({"wavelength": (2794.0, np.inf)}, "is not a range of wavelengths"),
+        ({"wavelength": (0.0, 2794.0)}, "is not a range of wavelengths"),
+        ({"wavelength": (2794.0, 2800.0, 2805.0)}, "is not a range of wavelengths"),
+        ({"shape": (2, 3, 8)}, "neither that of a spectrum nor that of a spectrogram"),
+        ({"shape": (3, 1)}, "neither that of a spectrum nor that of a spectrogram"),
+    ],
+)
+def test_an_unsound_contract_of_spectra_is_refused(wrong, message):
+    with pytest.raises(ContractError, match=message):
+        InputContract(**(SPECTRA | wrong))

@@ -215,7 +215,21 @@ def _grid_of_patches(traced: Traced) -> tuple[tuple[int, ...], Grids]:
             found = node
     if found is None:
         raise ExplainerRefusal("no convolution cuts the image into patches", remedy=REMEDY)
+    _check_alone(traced, found)
     return traced.shapes[found.name][2:], grids(traced, found)
+
+
+def _check_alone(traced: Traced, patches: fx.Node) -> None:
+    """Refuse attention between other tokens than those of the patches."""
+    reached = {patches}
+    for node in traced.graph.graph.nodes:
+        if not reached.isdisjoint(node.all_input_nodes):
+            reached.add(node)
+        elif _is_attention(traced, node):
+            raise ExplainerRefusal(
+                f"the attention at {node.name} is not between the patches of {patches.name}",
+                remedy="Explain the members of an ensemble one by one.",
+            )
 
 
 def _is_attention(traced: Traced, node: fx.Node) -> bool:

@@ -1,7 +1,8 @@
 r"""Convolutions that answer faster: spectra laid out as images, and a quick gradient to the image.
 
 **Spectra.** A convolution along one axis is computed as that of an image one pixel high, with
-channels next to each other in memory.
+channels next to each other in memory; where no more than 256 values come in and go out, as the
+product with the matrix that it is.
 
 **The gradient to the image.** Where few channels come in and the stride is s, pixels of one phase,
 i = sm + r, all see the same part of the kernel (k points, p of padding):
@@ -21,16 +22,20 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
+from torch.nn.grad import conv1d_input, conv2d_input
 
-__all__ = ["speed_up_convolutions"]
+__all__ = ["gradient_to_input", "speed_up_convolutions"]
 
 _MOST_PHASES = 16
 """Most outputs of the gradient's convolution for which it is the faster way."""
+
+_MOST_VALUES = 256
+"""Most values of a spectrum, in and out, for which a product with a matrix is the faster way."""
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -95,6 +100,9 @@ class _Row(nn.Conv1d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the convolution of x (batch, channel, length)."""
+        matrix = _matrix(self, x.shape[2])
+        if matrix is not None:
+            return _product(matrix, x)
         image = x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
         made = functional.conv2d(image, *_kept(self, "image", _as_image))
         return made.contiguous(memory_format=torch.channels_last).squeeze(2)
@@ -105,7 +113,43 @@ class _FirstRow(_Row):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the convolution of x (batch, channel, length)."""
+        matrix = _matrix(self, x.shape[2])
+        if matrix is not None:
+            return _product(matrix, x)
         return _phased(x, super().forward, self)
+
+
+class _Matrix(NamedTuple):
+    """What a convolution of short spectra multiplies with, adds, and gives (channel, length)."""
+
+    kernel: Tensor
+    bias: Tensor | None
+    given: tuple[int, int]
+
+
+def _matrix(row: nn.Conv1d, length: int) -> _Matrix | None:
+    """Return the matrix (channel·length in, channel·length out), or None where it is too large."""
+    found: _Matrix | None = _kept(row, f"matrix {length}", lambda one: _as_matrix(one, length))
+    return found
+
+
+def _as_matrix(row: nn.Conv1d, length: int) -> _Matrix | None:
+    values, kernel = row.in_channels * length, row.weight.detach()
+    if values > _MOST_VALUES:
+        return None
+    units = torch.eye(values, dtype=kernel.dtype, device=kernel.device)
+    places = _numbers(row.padding)
+    spread = units.view(values, row.in_channels, length)
+    made = functional.conv1d(spread, kernel, None, row.stride, places, row.dilation, row.groups)
+    if made[0].numel() > _MOST_VALUES:
+        return None
+    bias = None if row.bias is None else row.bias.detach()[:, None]
+    return _Matrix(made.flatten(1), bias, (made.shape[1], made.shape[2]))
+
+
+def _product(matrix: _Matrix, x: Tensor) -> Tensor:
+    made = (x.flatten(1) @ matrix.kernel).view(-1, *matrix.given)
+    return made if matrix.bias is None else made + matrix.bias
 
 
 class _FirstImage(nn.Conv2d):
@@ -137,7 +181,30 @@ class _Phased(torch.autograd.Function):
         return _gradient(gradients[0], ctx.module, ctx.size).to(ctx.dtype), None, None
 
 
-def _gradient(g: Tensor, module: nn.Conv1d | nn.Conv2d, size: torch.Size) -> Tensor:
+def gradient_to_input(module: nn.Conv1d | nn.Conv2d, g: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Return the gradient to the input of a convolution from that to its output.
+
+    Parameters
+    ----------
+    module
+        One of those that `speed_up_convolutions` leaves, which pads with a number of zeros.
+    g
+        (batch, channel, *cells).
+    size
+        (channel, *space) of the input.
+    """
+    matrix = _matrix(module, size[1]) if isinstance(module, _Row) else None
+    if matrix is not None:
+        return (g.flatten(1) @ matrix.kernel.T).view(-1, *size)
+    if isinstance(module, _FirstRow | _FirstImage):
+        return _gradient(g, module, size[1:])
+    one_axis = isinstance(module, nn.Conv1d)
+    transposed: Callable[..., Tensor] = conv1d_input if one_axis else conv2d_input
+    options = (module.stride, module.padding, module.dilation, module.groups)
+    return transposed((len(g), *size), module.weight.detach(), g, *options)
+
+
+def _gradient(g: Tensor, module: nn.Conv1d | nn.Conv2d, size: tuple[int, ...]) -> Tensor:
     """Return the gradient to the input of a convolution from that to its output."""
     axes, stride = len(size), module.stride
     kernel, first = _kept(module, "phases", _phase_kernel)

@@ -145,22 +145,33 @@ def _named(traced: Traced, layer: str) -> fx.Node:
 
 
 def _last_feature_map(traced: Traced) -> fx.Node:
-    found: fx.Node | None = None
-    for node in traced.graph.graph.nodes:
-        module, name = operation(traced, node)
-        if (isinstance(module, _ConvNd) or name in ("conv1d", "conv2d")) and _cells(traced, node):
-            found = node
-    if found is None:
+    convolutions = [node for node in traced.graph.graph.nodes if _maps_features(traced, node)]
+    if not convolutions:
         raise ExplainerRefusal(
             "the network has no convolution that gives a feature map",
             remedy="Name a layer, or use a gradient method, which needs no layer.",
         )
+    found: fx.Node = convolutions[-1]
     while len(found.users) == 1:
         after = next(iter(found.users))
         if not is_pointwise(traced, after) or _cells(traced, after) != _cells(traced, found):
             break
         found = after
+    beside = [node for node in convolutions if found not in (node, *_descendants(node))]
+    if beside:
+        raise ExplainerRefusal(
+            f"the scores are made from several feature maps side by side, such as those of "
+            f"{beside[-1].name} and {convolutions[-1].name}",
+            remedy="Explain the members of an ensemble one by one, or name the layer to read.",
+        )
     return found
+
+
+def _maps_features(traced: Traced, node: fx.Node) -> bool:
+    """Return whether a node is a convolution that gives a feature map of several cells."""
+    module, name = operation(traced, node)
+    convolves = isinstance(module, _ConvNd) or name in ("conv1d", "conv2d")
+    return convolves and bool(_cells(traced, node))
 
 
 def _cells(traced: Traced, node: fx.Node) -> tuple[int, ...]:

@@ -85,12 +85,14 @@ class Stream:
         x
             (image, channel, *space), at most `batch_size` images.
         network
-            A form of the prepared network that gives more than its scores; None for itself.
+            A form of the prepared network that gives more than its scores, or the part of it that
+            reads x; None for itself.
         """
         self.forward += len(x)
         chosen = self._made(self.prepared.network if network is None else network)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self._half):
-            return chosen(x.clone(memory_format=self.prepared.memory_format))
+            layout = self.prepared.memory_format if x.ndim == 4 else torch.contiguous_format
+            return chosen(x.clone(memory_format=layout))
 
     def _made(self, network: nn.Module) -> Callable[[Tensor], Any]:
         if not self._compiles:

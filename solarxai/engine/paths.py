@@ -11,8 +11,9 @@ from torch import Tensor
 from solarxai.engine.baselines import tour
 from solarxai.engine.gradients import Stream, check_finite
 from solarxai.engine.positions import BINS, Floats, Positions, bridge, learned, uniform
+from solarxai.engine.stems import stem_of
 
-__all__ = ["IMPORTANCE", "Paths", "Slopes", "along", "contributions"]
+__all__ = ["IMPORTANCE", "Paths", "Slopes", "along", "beyond_control"]
 
 IMPORTANCE = ("auto", "on", "off")
 """Whether the density of positions is learnt: where it is worth it, always, or never."""
@@ -22,7 +23,7 @@ _WORTH = 1.5
 
 
 class Slopes(NamedTuple):
-    """Gradients between the ends of paths, at the start and at the end."""
+    """Gradients between the ends of paths, at the start and at the end, to what the rest reads."""
 
     between: Tensor
     first: Tensor | None
@@ -30,7 +31,10 @@ class Slopes(NamedTuple):
 
 
 class _Ends(NamedTuple):
-    """The gradient at each baseline, and means over them of what the control's mean needs."""
+    """The gradient at each baseline, to what the rest reads, and means of those to the image.
+
+    The control's mean needs that of the gradients and that of baseline times gradient.
+    """
 
     gradients: Tensor
     mean: Tensor
@@ -53,6 +57,13 @@ class Paths:
         baseline.
     importance
         One of `IMPORTANCE`. Learning takes 64 gradients on paths between baselines.
+
+    Attributes
+    ----------
+    stem
+        The first layer, where it may be taken apart from the rest (`solarxai.engine.stems`).
+    starts
+        What the rest reads of each baseline.
     """
 
     def __init__(
@@ -68,27 +79,36 @@ class Paths:
         self.baselines = baselines
         self._weight = weight
         self._middle = baselines.mean(dim=0, dtype=torch.float64)
+        self.stem = stem_of(stream.prepared)
+        self.starts = torch.cat([self.stem.ahead(part) for part in stream.parts(baselines)])
         scores, self.ends = self._at_baselines(control)
         self.expected = float(scores.mean())
         self.order = tour(baselines.flatten(1).cpu().numpy(), scores.numpy())
         self.positions = self._positions(importance)
 
     def scored(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the explained score (point,), float64, and its gradient at each point."""
+        """Return the explained score (point,), float64, and its gradient at each point.
+
+        Points are what the rest reads, and so are gradients.
+        """
         with torch.enable_grad():
             leaf = points.detach().requires_grad_()
-            scores = self.stream.run(leaf)
+            scores = self.stream.run(leaf, self.stem.rest)
             (gradient,) = torch.autograd.grad((scores * self._weight.to(scores)).sum(), leaf)
         self.stream.backward += len(points)
         return scores.detach().double().cpu() @ self._weight.double(), gradient.to(points)
 
     def control_mean(self, image: Tensor, slope: Tensor) -> Tensor:
-        """Return the mean of the control over all paths to the image, float64."""
+        """Return the mean of the control over all paths to the image, float64.
+
+        The slope is the gradient at the image, to what the rest reads.
+        """
         if self.ends is None:
             return torch.zeros_like(self._middle)
         x = image.double()
         starts = x * self.ends.mean - self.ends.product
-        return (starts + (x - self._middle) * slope.double()) / 2
+        last = self.stem.back(slope[None])[0].double()
+        return (starts + (x - self._middle) * last) / 2
 
     def _at_baselines(self, control: bool) -> tuple[Tensor, _Ends | None]:
         if not control:
@@ -96,15 +116,17 @@ class Paths:
                 self.stream.scores(self.baselines), what="score", whose="baselines"
             )
             return scores.double().cpu() @ self._weight.double(), None
-        found = [self.scored(part) for part in self.stream.parts(self.baselines)]
+        found = [self.scored(part) for part in self.stream.parts(self.starts)]
         explained, gradients = (torch.cat(part) for part in zip(*found, strict=True))
         check_finite(explained[:, None], what="score", whose="baselines")
         check_finite(gradients, whose="baselines")
-        product = torch.zeros_like(self._middle)
-        for baseline, gradient in zip(self.baselines, gradients, strict=True):
-            product += baseline.double() * gradient
-        mean = gradients.mean(dim=0, dtype=torch.float64)
-        return explained, _Ends(gradients, mean, product / len(gradients))
+        total, product = torch.zeros_like(self._middle), torch.zeros_like(self._middle)
+        parts = map(self.stream.parts, (self.baselines, gradients))
+        for baselines, slopes in zip(*parts, strict=True):
+            backs = self.stem.back(slopes)
+            total += backs.sum(dim=0, dtype=torch.float64)
+            product += (baselines.double() * backs).sum(dim=0)
+        return explained, _Ends(gradients, total / len(gradients), product / len(gradients))
 
     def _positions(self, importance: str) -> Positions:
         plain = uniform() if self.ends is None else bridge()
@@ -128,33 +150,33 @@ class Paths:
         return (squares / pairs).numpy()
 
     def _squares_between(self, start: np.intp, end: np.intp, alphas: Tensor) -> Tensor:
-        first, last = self.baselines[[start]], self.baselines[[end]]
+        first, last = self.starts[[start]], self.starts[[end]]
         alpha = along(alphas, first[0])
-        _, between = self.scored(first + alpha * (last - first))
+        _, between = self.scored(torch.lerp(first, last, alpha))
         slopes = Slopes(between, None, None)
         if self.ends is not None:
             gradients = self.ends.gradients
             slopes = Slopes(between, gradients[[start]], gradients[[end]])
-        found = contributions(first, last, alpha, slopes)
+        way = self.baselines[[end]] - self.baselines[[start]]
+        found = self.stem.back(beyond_control(alpha, slopes)) * way
         return found.flatten(1).square().mean(dim=1, dtype=torch.float64).cpu()
 
 
-def contributions(start: Tensor, end: Tensor, alpha: Tensor, slopes: Slopes) -> Tensor:
-    """Return (end − start)·gradient between them, less the control where there is one.
+def beyond_control(alpha: Tensor, slopes: Slopes) -> Tensor:
+    """Return the gradient between the ends of paths less the control, where there is one.
 
     Parameters
     ----------
-    start, end
-        (point, channel, *space), or (1, …).
     alpha
         (point, 1, …), from 0 at the start to 1 at the end.
     slopes
-        Gradients between, at the start and at the end.
+        Gradients (point, …) between, at the start and at the end, or (1, …) where all points share
+        an end.
     """
     between, first, last = slopes
-    if first is not None and last is not None:
-        between = between - (first + alpha * (last - first))
-    return between * (end - start)
+    if first is None or last is None:
+        return between
+    return between - torch.lerp(first, last, alpha)
 
 
 def along(values: Tensor, image: Tensor) -> Tensor:

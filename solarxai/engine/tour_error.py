@@ -115,13 +115,11 @@ class TourError:
 
     def add(self, contributions: Tensor) -> None:
         """Take the next contributions (sample, channel, *space), strata fastest."""
-        strata = torch.arange(self._seen, self._seen + len(contributions)) % self._shape.strata
-        chosen = torch.isin(strata, self._steps).to(contributions.device)
-        steps = self._stepped(contributions)[chosen]
+        steps = contributions if self._single else self._stepped(contributions)
+        self._seen += len(contributions)
         if self._kept is not None:
             steps = torch.cat([self._kept, steps])
         self._take(steps)
-        self._seen += len(contributions)
 
     def variance(self) -> Tensor | None:
         """Return the variance of the mean of all contributions, (channel, *space).
@@ -137,11 +135,14 @@ class TourError:
         return self._squares * (share / (halves * self._count * self._shape.samples))
 
     def _stepped(self, contributions: Tensor) -> Tensor:
-        if self._single:
-            return contributions
-        last = contributions[:1] if self._last is None else self._last
+        """Return the steps that are looked at; none leads to the first stratum of a baseline."""
+        strata = torch.arange(self._seen, self._seen + len(contributions)) % self._shape.strata
+        rows = torch.isin(strata, self._steps).nonzero().flatten()
+        if self._last is not None:
+            contributions, rows = torch.cat([self._last, contributions]), rows + 1
         self._last = contributions[-1:].clone()
-        return contributions - torch.cat([last, contributions[:-1]])
+        rows = rows.to(contributions.device)
+        return contributions.index_select(0, rows) - contributions.index_select(0, rows - 1)
 
     def _take(self, steps: Tensor) -> None:
         compared = steps
@@ -149,6 +150,6 @@ class TourError:
             compared = steps[self._behind :] - steps[: -self._behind]
             self._kept = steps[-self._behind :].clone()
         if len(compared):
-            squares = compared.square().sum(dim=0)
+            squares = (compared * compared).sum(dim=0)
             self._squares = squares if self._squares is None else self._squares.add_(squares)
             self._count += len(compared)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from solarxai.engine.baselines import Leg, Shape, draw_design
-from solarxai.engine.paths import Paths, Slopes, along, contributions
+from solarxai.engine.paths import Paths, Slopes, along, beyond_control
 from solarxai.engine.positions import Positions
 from solarxai.engine.tour_error import TourError, smoothed
 
@@ -36,7 +36,7 @@ class _Sum:
 
     def add(self, contributions: Tensor) -> None:
         """Take the next contributions (sample, channel, *space)."""
-        self._total += contributions.sum(dim=0, dtype=torch.float64)
+        self._total += contributions.sum(dim=0)
         self._error.add(contributions)
 
     def mean(self) -> Tensor:
@@ -65,8 +65,10 @@ class Walk:
     def __init__(self, paths: Paths, image: Tensor, generator: np.random.Generator) -> None:
         self._paths = paths
         self._image = image
+        self._end = paths.stem.ahead(image[None])
         self._generator = generator
         self._slope: Tensor | None = None
+        self._control: Tensor | None = None
         self._score = 0.0
         self._mean = torch.zeros_like(image, dtype=torch.float64)
         self._variance = torch.zeros_like(self._mean)
@@ -93,8 +95,9 @@ class Walk:
         """Return the mean of (x − x′)·gradient over the paths, (channel, *space)."""
         if self._slope is None:
             raise ValueError("no gradient was taken")
-        control = self._paths.control_mean(self._image, self._slope)
-        return (self._mean + control).to(self._image)
+        if self._control is None:
+            self._control = self._paths.control_mean(self._image, self._slope)
+        return (self._mean + self._control).to(self._image)
 
     def stderr(self) -> Tensor:
         """Return the standard error of `values`, of the same shape."""
@@ -110,27 +113,30 @@ class Walk:
         size, first = self._paths.stream.batch_size, self._slope is None
         for start, stop in _parts(len(points.row), size, first=first):
             part = _Points(*(column[start:stop] for column in points))
-            found = self._contributions(part) * along(part.weight, self._image)
-            for number, one in enumerate(sums):
-                mine = found[part.leg == number]
+            shares = torch.bincount(part.leg, minlength=len(sums)).tolist()
+            each = torch.split(self._contributions(part), shares)
+            for one, mine in zip(sums, each, strict=True):
                 if len(mine):
                     one.add(mine)
 
     def _contributions(self, part: _Points) -> Tensor:
-        rows = part.row.to(self._image.device)
-        start, image = self._paths.baselines[rows], self._image[None]
-        alpha = along(part.alpha, self._image)
-        between = self._gradients(start + alpha * (image - start))
+        paths, rows = self._paths, part.row.to(self._image.device)
+        alpha = along(part.alpha, self._end[0])
+        start = paths.starts.index_select(0, rows)
+        between = self._gradients(torch.lerp(start, self._end, alpha))
         slopes = Slopes(between, None, None)
-        if self._paths.ends is not None:
-            slopes = Slopes(between, self._paths.ends.gradients[rows], self._slope)
-        return contributions(start, image, alpha, slopes)
+        if paths.ends is not None:
+            first = paths.ends.gradients.index_select(0, rows)
+            slopes = Slopes(between, first, self._slope)
+        found = beyond_control(alpha, slopes) * along(part.weight, self._end[0])
+        way = paths.baselines.index_select(0, rows).neg_().add_(self._image)
+        return way.mul_(paths.stem.back(found))
 
     def _gradients(self, points: Tensor) -> Tensor:
         """Return the gradients at points; the image itself goes along in the first pass."""
         if self._slope is not None:
             return self._paths.scored(points)[1]
-        scores, gradients = self._paths.scored(torch.cat([self._image[None], points]))
+        scores, gradients = self._paths.scored(torch.cat([self._end, points]))
         self._score, self._slope = float(scores[0]), gradients[0]
         return gradients[1:]
 

@@ -1,8 +1,8 @@
 """Instruments, one a file: header words in, our words out.
 
-An instrument is a frozen dataclass: what it is called, how its images are segmented, whether they
-still carry the Sun's limb darkening, and `read`, which turns a reference into an Observation.
-Its name is the name of its file.
+An instrument is a frozen dataclass: what it is called, and `read`, which turns a reference into an
+Observation. One that images the photosphere also says how its images are segmented, and whether
+they still carry the Sun's limb darkening. Its name is the name of its file.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from solarxai import registry
 from solarxai.catalog import Reference
 from solarxai.errors import IngestError
 
-__all__ = ["Instrument", "Thresholds", "open_instrument"]
+__all__ = ["Imager", "Instrument", "Thresholds", "open_imager", "open_instrument"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +52,13 @@ class Instrument(Protocol):
     def name(self) -> str:
         """The word catalogs use."""
 
+    def read(self, reference: Reference) -> xr.Dataset:
+        """Return the Observation a reference points to."""
+
+
+class Imager(Instrument, Protocol):
+    """An instrument whose images show the photosphere, so that spots can be cut from them."""
+
     @property
     def segmentation(self) -> Thresholds:
         """Where its images are cut into umbra, penumbra, pore and quiet Sun."""
@@ -59,9 +66,6 @@ class Instrument(Protocol):
     @property
     def limb_darkened(self) -> bool:
         """Whether its images still darken towards the limb."""
-
-    def read(self, reference: Reference) -> xr.Dataset:
-        """Return the Observation a reference points to."""
 
 
 def open_instrument(name: str) -> Instrument:
@@ -73,4 +77,22 @@ def open_instrument(name: str) -> Instrument:
         if there is none; it suggests the nearest name.
     """
     instrument: Instrument = registry.load("solarxai.instruments", name, error=IngestError)()
+    return instrument
+
+
+def open_imager(name: str) -> Imager:
+    """Return the instrument of that name, which images the photosphere.
+
+    Raises
+    ------
+    IngestError
+        if there is none of that name, or it does not say where its images are cut.
+    """
+    instrument: Imager = registry.load("solarxai.instruments", name, error=IngestError)()
+    if not isinstance(getattr(instrument, "segmentation", None), Thresholds):
+        raise IngestError(
+            f"instrument {name!r} does not image the photosphere: it has no limits of umbra and "
+            "penumbra",
+            remedy="Give an observation of an imager, such as hmi.",
+        )
     return instrument

@@ -19,7 +19,7 @@ from sunpy.coordinates import HeliographicCarrington, HeliographicStonyhurst, ge
 
 from solarxai.errors import IngestError
 
-__all__ = ["Coordinates", "assumed_coordinates", "header_coordinates"]
+__all__ = ["Coordinates", "assumed_coordinates", "header_coordinates", "tilted_coordinates"]
 
 Words = dict[str, str | float | int]
 
@@ -113,6 +113,53 @@ def assumed_coordinates(shape: tuple[int, int], scale: float, time: np.datetime6
         "no world coordinates: the image is taken to lie at disk centre, north up, seen from Earth"
     )
     return Coordinates(_text(words, time), _scale_mm(words), (note,))
+
+
+def tilted_coordinates(
+    header: Header,
+    time: np.datetime64,
+    *,
+    size: tuple[int, int],
+    centre: tuple[float, float],
+    scale: tuple[float, float],
+    lean: float,
+    name: str,
+) -> Coordinates:
+    """Return coordinates of a plane grid whose pixels need not be square, such as a raster's.
+
+    Parameters
+    ----------
+    header
+        Its DSUN_OBS, HGLN_OBS, HGLT_OBS place the observer; without them, Earth.
+    time
+        Of the observation, UTC.
+    size
+        Pixels along FITS axes 1 and 2.
+    centre
+        Solar x and y of its middle, arcsec.
+    scale
+        Arcsec of a pixel along axes 1 and 2, above zero.
+    lean
+        Angle, radians, by which axis 2 leans from solar north to west.
+    name
+        What messages call the file.
+
+    Raises
+    ------
+    IngestError
+        if the centre is no place on the sky, or the header's observer is out of range.
+    """
+    sine, cosine, ratio = float(np.sin(lean)), float(np.cos(lean)), scale[1] / scale[0]
+    words: Words = {"WCSAXES": 2, "CTYPE1": "HPLN-TAN", "CTYPE2": "HPLT-TAN"}
+    words |= {"CUNIT1": "arcsec", "CUNIT2": "arcsec"}
+    words |= {f"CRPIX{axis}": (n + 1) / 2 for axis, n in enumerate(size, start=1)}
+    words |= {f"CRVAL{axis}": value for axis, value in enumerate(centre, start=1)}
+    words |= {f"CDELT{axis}": value for axis, value in enumerate(scale, start=1)}
+    words |= {"PC1_1": cosine, "PC1_2": sine * ratio, "PC2_1": -sine / ratio, "PC2_2": cosine}
+    _check_latitude(words, name)
+    observer, notes = _observer(header, time, name)
+    words |= observer
+    return Coordinates(_text(words, time), _scale_mm(words), notes)
 
 
 def _axes(header: Header, name: str) -> Words:

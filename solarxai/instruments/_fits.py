@@ -18,7 +18,7 @@ from solarxai.catalog import Reference
 from solarxai.errors import IngestError
 from solarxai.instruments._options import Options
 
-__all__ = ["Plane", "auxiliary_table", "read_plane"]
+__all__ = ["Plane", "auxiliary_table", "header_text", "merged_header", "opened", "read_plane"]
 
 _STRUCTURAL = frozenset(
     {"SIMPLE", "XTENSION", "BITPIX", "NAXIS", "EXTEND", "PCOUNT", "GCOUNT", "END", ""}
@@ -57,9 +57,7 @@ class Plane:
     @property
     def text(self) -> str:
         """The header, a card a line."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", AstropyUserWarning)
-            return str(self.header.tostring(sep="\n", endcard=False, padding=False))
+        return header_text(self.header)
 
 
 def read_plane(reference: Reference, options: Options) -> Plane:
@@ -75,7 +73,7 @@ def read_plane(reference: Reference, options: Options) -> Plane:
     with _astropy_manners(name) as said, _opened(reference) as units:
         unit = _image_unit(units, options.hdu, name)
         values, frame, frames = _values(unit, options.frame, name)
-        header = _merged(unit.header, units[0].header)
+        header = merged_header(unit.header, units[0].header)
     notes = tuple(dict.fromkeys(said))
     return Plane(name=name, values=values, header=header, notes=notes, frame=frame, frames=frames)
 
@@ -98,6 +96,26 @@ def auxiliary_table(reference: Reference, hdu: int) -> tuple[npt.NDArray[np.floa
         return np.array(unit.data, dtype=np.float64), unit.header.copy()
 
 
+def header_text(header: fits.Header) -> str:
+    """Return every card of a header, a card a line."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AstropyUserWarning)
+        return str(header.tostring(sep="\n", endcard=False, padding=False))
+
+
+@contextmanager
+def opened(reference: Reference) -> Iterator[tuple[fits.HDUList, list[str]]]:
+    """Yield the units of a file, and a list that has, once it is closed, what astropy mended.
+
+    Raises
+    ------
+    IngestError
+        if the file is empty, truncated or not FITS, on opening or while a unit is read.
+    """
+    with _astropy_manners(reference.name) as said, _opened(reference) as units:
+        yield units, said
+
+
 @contextmanager
 def _opened(reference: Reference) -> Iterator[fits.HDUList]:
     with reference.path.open("rb") as file:
@@ -107,11 +125,15 @@ def _opened(reference: Reference) -> Iterator[fits.HDUList]:
     if start.startswith(b"SIMPLE  =") and len(start) < _BLOCK:
         raise _truncated(reference.name, "")
     # astropy leaves a file it opened itself open when its complaint is raised as an error.
-    with (
-        reference.path.open("rb") as file,
-        fits.open(file, lazy_load_hdus=True, memmap=False) as units,
-    ):
-        yield units
+    with reference.path.open("rb") as file:
+        try:
+            units = fits.open(file, lazy_load_hdus=True, memmap=False)
+        except OSError:
+            if start.startswith(b"SIMPLE  ="):
+                raise _truncated(reference.name, "") from None
+            raise
+        with units:
+            yield units
 
 
 @contextmanager
@@ -232,7 +254,7 @@ def _native(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     return np.array(values, dtype=np.float32, order="C")
 
 
-def _merged(image: fits.Header, primary: fits.Header) -> fits.Header:
+def merged_header(image: fits.Header, primary: fits.Header) -> fits.Header:
     """Return the image's cards, then those cards only the primary header has."""
     merged = image.copy()
     for card in merged.cards:

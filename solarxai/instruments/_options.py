@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import astropy.units as u
 
@@ -10,7 +10,19 @@ from solarxai.catalog import Reference
 from solarxai.errors import IngestError
 from solarxai.registry import near_name
 
-__all__ = ["Options"]
+__all__ = ["IMAGE_OPTIONS", "Options"]
+
+IMAGE_OPTIONS = ("hdu", "frame", "plate_scale", "time", "unit")
+"""What readers of images take."""
+
+_TYPES = {
+    "hdu": (int, str),
+    "frame": (int,),
+    "plate_scale": (str,),
+    "time": (str,),
+    "unit": (str,),
+    "calibrate": (bool,),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +41,8 @@ class Options:
         Mid-exposure in UTC, such as "2013-05-30T00:12:00", before what the header says.
     unit
         Unit of the values, such as "DN / s", for images without BUNIT.
+    calibrate
+        Whether spectra are turned from DN / s into spectral radiance.
     """
 
     hdu: int | str | None = None
@@ -36,32 +50,34 @@ class Options:
     plate_scale: str | None = None
     time: str | None = None
     unit: str | None = None
+    calibrate: bool = False
 
     @classmethod
-    def of(cls, reference: Reference) -> Options:
+    def of(cls, reference: Reference, known: tuple[str, ...] = IMAGE_OPTIONS) -> Options:
         """Return the options of a reference.
+
+        Parameters
+        ----------
+        reference
+            The catalog's entry.
+        known
+            Options its reader takes.
 
         Raises
         ------
         IngestError
             for an unknown option (with the nearest name) or one of the wrong type.
         """
-        types = {
-            "hdu": (int, str),
-            "frame": (int,),
-            "plate_scale": (str,),
-            "time": (str,),
-            "unit": (str,),
-        }
-        known = [field.name for field in fields(cls)]
         for word, value in reference.options.items():
             if word not in known:
                 raise IngestError(
-                    f"{reference.name}: {word!r} is not an option of readers: {', '.join(known)}",
-                    remedy=near_name(word, known) or "Remove it from the catalog entry.",
+                    f"{reference.name}: {word!r} is not an option of this reader: "
+                    f"{', '.join(known) or 'it has none'}",
+                    remedy=near_name(word, list(known)) or "Remove it from the catalog entry.",
                 )
-            if isinstance(value, bool) or not isinstance(value, types[word]):
-                wanted = " or ".join(kind.__name__ for kind in types[word])
+            kinds = _TYPES[word]
+            if not isinstance(value, kinds) or isinstance(value, bool) is not (bool in kinds):
+                wanted = " or ".join(kind.__name__ for kind in kinds)
                 raise IngestError(
                     f"{reference.name}: option {word} is {value!r}, not {wanted}",
                     remedy="Correct the catalog entry.",

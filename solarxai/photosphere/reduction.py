@@ -18,7 +18,7 @@ import xarray as xr
 from scipy import ndimage
 
 from solarxai.errors import IngestError
-from solarxai.instruments import Thresholds, open_instrument
+from solarxai.instruments import Thresholds, open_imager
 from solarxai.photosphere.heliographic import (
     cosine_of_heliocentric_angle,
     observer,
@@ -168,7 +168,7 @@ def describe(observation: xr.Dataset, *, thresholds: Thresholds | None = None) -
     """
     _refuse_other_quantities(observation)
     image = _Image.of(
-        observation, thresholds or open_instrument(observation.attrs["instrument"]).segmentation
+        observation, thresholds or open_imager(observation.attrs["instrument"]).segmentation
     )
     regions, lesser, counts = find_regions(
         image.smoothed, outline=image.thresholds.penumbra, resolution=image.resolution

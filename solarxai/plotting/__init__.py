@@ -1,19 +1,31 @@
 """Pictures: the only home of matplotlib, one kind of data a module."""
 
+from solarxai.plotting._style import to_png
 from solarxai.plotting.images import (
     calibration_figure,
     counterfactual_figure,
     localisation_figure,
     per_structure_bars,
     structure_figure,
-    to_png,
+)
+from solarxai.plotting.spectra import (
+    attention_figure,
+    feature_figure,
+    slit_figure,
+    spectrogram_figure,
+    spectrum_figure,
 )
 
 __all__ = [
+    "attention_figure",
     "calibration_figure",
     "counterfactual_figure",
+    "feature_figure",
     "localisation_figure",
     "per_structure_bars",
+    "slit_figure",
+    "spectrogram_figure",
+    "spectrum_figure",
     "structure_figure",
     "to_png",
 ]

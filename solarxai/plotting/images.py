@@ -6,26 +6,22 @@ bytes, the same for the same figure.
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import PIL.Image
 import xarray as xr
 from astropy.visualization.wcsaxes import WCSAxes
 from astropy.wcs import WCS
-from matplotlib import style
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from solarxai.classifier import Classifier
+from solarxai.plotting._style import BLUE, GREY, RED, styled, symmetric
 from solarxai.schema import PENUMBRA, PORE, UMBRA, sample_wcs_header
 from solarxai.validation.interventions import Patch, pictures
 from solarxai.validation.localisation import NULLS, SHARES
@@ -37,7 +33,6 @@ __all__ = [
     "localisation_figure",
     "per_structure_bars",
     "structure_figure",
-    "to_png",
 ]
 
 Image = npt.NDArray[np.float32]
@@ -46,13 +41,6 @@ _RANGE = (0.1, 1.15)
 """Intensities, of the quiet Sun, shown black and white."""
 _PANEL, _STEP, _LEFT, _HEIGHT = 2.05, 2.2, 0.75, 3.2
 """Side of a picture, distance to the next, left margin and height of a row of them, inches."""
-_STYLE: Mapping[str, Any] = {
-    "font.size": 8,
-    "axes.titlesize": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-}
 _SEGMENT_COLOURS = {
     "share in penumbra": "#e08214",
     "share in umbra": "#40004b",
@@ -61,7 +49,6 @@ _SEGMENT_COLOURS = {
 }
 _NULL_MARKS = dict(zip(NULLS, ("s", "D", "^", "X"), strict=True))
 _BREAK = ",\n"
-_BLUE, _RED, _GREY = "#2166ac", "#b2182b", "#888888"
 
 
 def structure_figure(samples: xr.Dataset, row: int, methods: Sequence[str]) -> Figure:
@@ -86,7 +73,7 @@ def structure_figure(samples: xr.Dataset, row: int, methods: Sequence[str]) -> F
     one = samples.isel(sample=row)
     wcs = WCS(sample_wcs_header(samples, row))
     segmentation = one["segmentation"].values
-    with _styled():
+    with styled():
         figure = Figure(figsize=(_LEFT + _STEP * (1 + len(methods)), _HEIGHT))
         first = _sky_panel(figure, 0, wcs)
         shown = first.imshow(one["image"].values, cmap="gray", norm=Normalize(*_RANGE))
@@ -96,7 +83,7 @@ def structure_figure(samples: xr.Dataset, row: int, methods: Sequence[str]) -> F
         for i, method in enumerate(methods):
             panel = _sky_panel(figure, 1 + i, wcs)
             values = one[method].values
-            shown = panel.imshow(values, cmap="RdBu_r", norm=_symmetric(values))
+            shown = panel.imshow(values, cmap="RdBu_r", norm=symmetric(values))
             _outline(panel, segmentation, ("black", "black"))
             _bar(figure, 1 + i, shown, str(one[method].attrs.get("units", "logit")))
             panel.set_title(method.replace("_", " "))
@@ -118,14 +105,14 @@ def counterfactual_figure(patch: Patch, label: str, classifier: Classifier) -> F
     """
     shown = {"as observed": patch.image, **pictures(patch, label)}
     scores = classifier.margins(np.stack(list(shown.values())))
-    with _styled():
+    with styled():
         figure = Figure(figsize=(1.8 * len(shown), 2.3))
         figure.subplots_adjust(left=0.01, right=0.99, bottom=0.01, top=0.8, wspace=0.06)
         for i, (name, image) in enumerate(shown.items()):
             panel = figure.add_subplot(1, len(shown), i + 1)
             panel.imshow(image, cmap="gray", norm=Normalize(*_RANGE), origin="lower")
             panel.set_axis_off()
-            colour = _RED if scores[i] > 0 else _BLUE
+            colour = RED if scores[i] > 0 else BLUE
             word = "sunspot" if scores[i] > 0 else "pore"
             title = f"{name.replace(', ', _BREAK)}\n{scores[i]:+.2f}: {word}"
             panel.set_title(title, color=colour, fontsize=8)
@@ -148,7 +135,7 @@ def per_structure_bars(report: Report, *, origin: str, most: int = 40) -> Figure
     rows = sorted(rows, key=lambda row: (row["label"], row["time"], row["sample_id"]))
     rows = [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, most).round().astype(int))]
     methods = list(report.settings["methods"])
-    with _styled():
+    with styled():
         figure = Figure(
             figsize=(3.4 + 1.5 * len(methods), 1.6 + 0.17 * len(rows)), layout="constrained"
         )
@@ -169,14 +156,14 @@ def calibration_figure(report: Report) -> Figure:
     The area of a point grows with the number of structures in its bin.
     """
     rows = report.tables["reliability"]
-    with _styled():
+    with styled():
         figure = Figure(figsize=(3.6, 3.2), layout="constrained")
         axis = figure.subplots()
-        axis.plot([0, 1], [0, 1], color=_GREY, linewidth=0.8, linestyle="--", label="calibrated")
-        marks = {"real": ("o", _RED), "synthetic": ("s", _BLUE)}
+        axis.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle="--", label="calibrated")
+        marks = {"real": ("o", RED), "synthetic": ("s", BLUE)}
         for origin in sorted({row["origin"] for row in rows}):
             mine = [row for row in rows if row["origin"] == origin]
-            marker, colour = marks.get(origin, ("o", _GREY))
+            marker, colour = marks.get(origin, ("o", GREY))
             x, y = _columns(mine, "probability", "frequency")
             axis.plot(x, y, color=colour, linewidth=0.8)
             sizes = [12 + 60 * math.sqrt(row["samples"] / 100) for row in mine]
@@ -216,47 +203,24 @@ def localisation_figure(report: Report, *, origin: str, quantity: str) -> Figure
         for row in report.tables["localisation"]
         if row["group"] == group and row["quantity"] == quantity
     ]
-    with _styled():
+    with styled():
         figure = Figure(figsize=(4.6, 1.3 + 0.32 * len(rows)), layout="constrained")
         axis = figure.subplots()
         for place, row in enumerate(reversed(rows)):
             if not math.isnan(row["low"]):
-                axis.plot([row["low"], row["high"]], [place, place], color=_BLUE, linewidth=2)
-            axis.plot(row["value"], place, "o", color=_BLUE)
+                axis.plot([row["low"], row["high"]], [place, place], color=BLUE, linewidth=2)
+            axis.plot(row["value"], place, "o", color=BLUE)
             for null, mark in _NULL_MARKS.items():
-                axis.plot(row[null], place, mark, color=_GREY, markersize=4, fillstyle="none")
+                axis.plot(row[null], place, mark, color=GREY, markersize=4, fillstyle="none")
         words = [row["method"].replace("_", " ") for row in reversed(rows)]
         axis.set_yticks(range(len(rows)), words)
         axis.set(xlabel=f"{quantity}, {group}", ylim=(-0.6, len(rows) - 0.4))
         handles = [
-            axis.plot([], [], mark, color=_GREY, markersize=4, fillstyle="none", label=null)[0]
+            axis.plot([], [], mark, color=GREY, markersize=4, fillstyle="none", label=null)[0]
             for null, mark in _NULL_MARKS.items()
         ]
         figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=7)
     return figure
-
-
-def to_png(figure: Figure, *, dpi: int = 96) -> bytes:
-    """Return the figure as PNG of 256 colours, without date or version.
-
-    Equal figures give equal bytes. The palette makes files a third of the size.
-    """
-    FigureCanvasAgg(figure)
-    drawn, packed = io.BytesIO(), io.BytesIO()
-    with _styled():
-        figure.savefig(drawn, format="png", dpi=dpi, metadata={"Software": None})
-    with PIL.Image.open(drawn) as full:
-        few = full.convert("RGB").quantize(
-            256, method=PIL.Image.Quantize.MEDIANCUT, dither=PIL.Image.Dither.NONE
-        )
-    few.save(packed, "png")
-    return packed.getvalue()
-
-
-def _styled() -> AbstractContextManager[None]:
-    """Return a context with matplotlib's own defaults and ours, whatever the user has set."""
-    made: AbstractContextManager[None] = style.context(["default", dict(_STYLE)])
-    return made
 
 
 def _sky_panel(figure: Figure, place: int, wcs: WCS) -> WCSAxes:
@@ -290,11 +254,6 @@ def _outline(panel: Axes, segmentation: npt.NDArray[np.uint8], colours: tuple[st
             )
 
 
-def _symmetric(values: npt.NDArray[Any]) -> Normalize:
-    top = float(np.percentile(np.abs(values), 99.5)) or 1.0
-    return Normalize(-top, top)
-
-
 def _inches(
     figure: Figure, left: float, bottom: float, width: float, height: float
 ) -> tuple[float, float, float, float]:
@@ -315,9 +274,9 @@ def _bar(figure: Figure, place: int, shown: Any, unit: str) -> None:
 def _draw_scores(axis: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
     places = np.arange(len(rows))[::-1]
     after = [_after(row) for row in rows]
-    axis.axvline(0, color=_GREY, linewidth=0.8)
+    axis.axvline(0, color=GREY, linewidth=0.8)
     for place, row, score in zip(places, rows, after, strict=True):
-        colour = {"sunspot": _RED, "pore": _BLUE}.get(row["label"], _GREY)
+        colour = {"sunspot": RED, "pore": BLUE}.get(row["label"], GREY)
         if not math.isnan(score):
             axis.plot([row["score"], score], [place, place], color=colour, linewidth=0.8)
             axis.plot(score, place, "o", color=colour, markersize=4, fillstyle="none")

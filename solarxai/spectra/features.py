@@ -94,7 +94,8 @@ def line_features(
     for start in range(0, len(values), BLOCK):
         rows = slice(start, start + BLOCK)
         for name, measured in _measure(values[rows], axis, widest).items():
-            found[name][rows] = measured
+            beyond = np.abs(measured) > np.finfo(np.float32).max
+            found[name][rows] = np.where(beyond, np.nan, measured)
     return found
 
 

@@ -4,8 +4,18 @@ from solarxai.training.fit import (
     Augmentation,
     Epoch,
     Evaluation,
+    Levels,
+    SpectralAugmentation,
     Training,
     train,
 )
 
-__all__ = ["Augmentation", "Epoch", "Evaluation", "Training", "train"]
+__all__ = [
+    "Augmentation",
+    "Epoch",
+    "Evaluation",
+    "Levels",
+    "SpectralAugmentation",
+    "Training",
+    "train",
+]

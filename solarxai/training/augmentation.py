@@ -1,4 +1,4 @@
-"""Random changes of images that leave their label: what another telescope would also change."""
+"""Random changes of images and spectra that leave their label: what is no part of the Sun."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from solarxai.errors import TrainingError
 
-__all__ = ["Augmentation"]
+__all__ = ["Augmentation", "SpectralAugmentation"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,3 +128,88 @@ def _blur(images: Tensor, most: float, generator: torch.Generator) -> Tensor:
     n = len(images)
     along_x = functional.conv2d(padded, kernel.view(n, 1, 1, -1), groups=n)
     return functional.conv2d(along_x, kernel.view(n, 1, -1, 1), groups=n).transpose(0, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpectralAugmentation:
+    """Random changes of spectra that leave their label: what another exposure would also change.
+
+    Every spectrum of the batch is changed by its own draw; all slit positions of a spectrogram are
+    shifted alike, since they share the wavelength scale of their exposure. Then noise is added,
+    then each spectrum is brought back to the maximum it had, as cleaning divides it by its own,
+    and at last scaled. An amount of 0 or None switches that change off; rows of NaN stay NaN.
+
+    Parameters
+    ----------
+    shift_km_s
+        Largest Doppler shift either way, km/s: errors of the wavelength scale, and flows of the
+        whole atmosphere. The default is less than half a point of the grid of 5.19 km/s.
+    noise_level
+        Largest standard deviation of white noise, as a fraction of the spectrum's maximum: photon
+        and read noise (18 photons a DN and 1.2 DN make 0.01–0.03 of a maximum of 100–1000 DN).
+    scaling
+        Largest relative change of a whole spectrum, after the noise: errors of the maximum that it
+        was divided by.
+
+    Raises
+    ------
+    TrainingError
+        when an amount is negative or not finite.
+    """
+
+    shift_km_s: float | None = 2.0
+    noise_level: float | None = 0.01
+    scaling: float | None = 0.02
+
+    def __post_init__(self) -> None:
+        amounts = (self.shift_km_s or 0.0, self.noise_level or 0.0, self.scaling or 0.0)
+        if not all(math.isfinite(amount) and amount >= 0 for amount in amounts):
+            raise TrainingError(
+                f"{self} is out of range: all amounts >= 0 and finite",
+                remedy="Correct the augmentation; 0 switches an amount off.",
+            )
+
+    def __call__(self, spectra: Tensor, generator: torch.Generator, *, point_km_s: float) -> Tensor:
+        """Return changed copies of spectra.
+
+        Parameters
+        ----------
+        spectra
+            (batch, 1, w) or (batch, 1, slit, w), intensity relative to the maximum.
+        generator
+            Draws every amount.
+        point_km_s
+            Doppler width of a point of the grid, km/s.
+        """
+        n, one = len(spectra), [1] * (spectra.ndim - 1)
+        shift = (self.shift_km_s or 0.0) / point_km_s * _symmetric(n, generator)
+        out = _shifted(spectra, shift)
+        level = (self.noise_level or 0.0) * torch.rand(n, generator=generator).view(-1, *one)
+        peak = spectra.amax(dim=-1, keepdim=True)
+        out = out + level * peak * torch.randn(out.shape, generator=generator)
+        top = out.amax(dim=-1, keepdim=True)
+        kept = torch.where((top > 0) & (peak > 0), peak / top, torch.ones_like(top))
+        change = 1 + (self.scaling or 0.0) * _symmetric(n, generator).view(-1, *one)
+        return out * kept * change
+
+
+def _shifted(spectra: Tensor, points: Tensor) -> Tensor:
+    """Return spectra (n, ..., w) moved by `points` (n,) to the red, the ends going on.
+
+    Cubic through the four nearest points (Catmull & Rom 1974), exact where nothing moves.
+    """
+    n, w = len(spectra), spectra.shape[-1]
+    place = torch.arange(w) - points[:, None]
+    base = place.floor()
+    t = (place - base).view(n, *[1] * (spectra.ndim - 2), w)
+    weights = (
+        t * (-0.5 + t * (1 - 0.5 * t)),
+        1 + t * t * (-2.5 + 1.5 * t),
+        t * (0.5 + t * (2 - 1.5 * t)),
+        t * t * (-0.5 + 0.5 * t),
+    )
+    moved = torch.zeros_like(spectra)
+    for offset, weight in zip(range(-1, 3), weights, strict=True):
+        index = (base.long() + offset).clamp(0, w - 1).view(t.shape).expand_as(spectra)
+        moved = moved + weight * spectra.gather(-1, index)
+    return moved

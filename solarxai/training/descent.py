@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +20,25 @@ from torch.nn import functional
 from solarxai import metrics
 from solarxai.classifier import Classifier, InputContract
 from solarxai.errors import TrainingError
-from solarxai.training.augmentation import Augmentation
+from solarxai.schema import kind_of
+from solarxai.training.augmentation import Augmentation, SpectralAugmentation
 from solarxai.training.prior import roughness
 
-__all__ = ["Epoch", "Part", "Recipe", "descend", "keeper"]
+__all__ = ["Epoch", "Part", "Recipe", "descend", "keeper", "margins"]
 
 Array = npt.NDArray[Any]
+
+_SCHEDULES = ("one_cycle", "constant")
+_LIGHT_KM_S = 299_792.458
+_SPECTRA_A_PASS = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """What one pass over the training set came to; losses are class-balanced, in nats."""
+    """What one pass over the training set came to; losses are class-balanced, in nats.
+
+    `member` counts the networks of an ensemble from 0.
+    """
 
     number: int
     learning_rate: float
@@ -37,6 +46,7 @@ class Epoch:
     validation_loss: float
     validation_accuracy: float
     validation_tss: float
+    member: int = 0
 
     def __str__(self) -> str:
         return (
@@ -58,7 +68,15 @@ class Recipe:
     patience: int
     seed: int
     threads: int
-    augment: Augmentation
+    augment: Augmentation | SpectralAugmentation
+    schedule: str = "one_cycle"
+    samples_an_epoch: int | None = None
+    validation_samples: int | None = None
+
+    def record(self) -> dict[str, Any]:
+        """Return the options; those with a default here are left out where they have it."""
+        usual = {f.name: f.default for f in fields(self) if f.name in _LATER}
+        return {k: v for k, v in asdict(self).items() if k not in usual or v != usual[k]}
 
     def __post_init__(self) -> None:
         whole = min(self.epochs, self.patience, self.threads) >= 1 and self.batch_size >= 2
@@ -73,11 +91,21 @@ class Recipe:
                 remedy="epochs, patience and threads >= 1, batch_size >= 2, learning_rate > 0, "
                 "weight_decay and attribution_prior >= 0, 0 <= label_smoothing < 1.",
             )
+        limits = [n for n in (self.samples_an_epoch, self.validation_samples) if n is not None]
+        if self.schedule not in _SCHEDULES or min(limits, default=2) < 2:
+            raise TrainingError(
+                f"schedule {self.schedule!r}, samples_an_epoch {self.samples_an_epoch} or "
+                f"validation_samples {self.validation_samples} is out of range",
+                remedy=f"schedule is {' or '.join(_SCHEDULES)}; the others are 2 or more, or none.",
+            )
+
+
+_LATER = ("schedule", "samples_an_epoch", "validation_samples")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One split as arrays: images (sample, y, x), truth (sample,), regions (sample,)."""
+    """One split as arrays: images (sample, *space), truth (sample,), regions (sample,)."""
 
     images: npt.NDArray[np.float32]
     truth: npt.NDArray[np.bool_]
@@ -90,8 +118,23 @@ class Part:
         chosen = samples[["image", "label", "region"]].isel(sample=rows)
         return cls(
             images=chosen["image"].values,
-            truth=np.asarray(chosen["label"].values == InputContract().classes[1], dtype=bool),
+            truth=np.asarray(chosen["label"].values == kind_of(samples).classes[1], dtype=bool),
             regions=chosen["region"].values,
+        )
+
+    def drawn(self, most: int | None, seed: int) -> Part:
+        """Return at most that many rows, as many of each class as there are, whatever the order.
+
+        A class with fewer rows than half of them gives all it has.
+        """
+        if most is None or len(self.truth) <= most:
+            return self
+        generator = np.random.default_rng(seed)
+        both = [np.flatnonzero(self.truth == value) for value in (False, True)]
+        rows = [generator.permutation(one)[: math.ceil(most / 2)] for one in both]
+        chosen = np.sort(np.concatenate(rows))
+        return Part(
+            images=self.images[chosen], truth=self.truth[chosen], regions=self.regions[chosen]
         )
 
 
@@ -143,10 +186,14 @@ class _Descent:
         optimiser = torch.optim.AdamW(
             classifier.network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
         )
-        steps = math.ceil(_epoch_size(part.truth) / recipe.batch_size)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, recipe.learning_rate, recipe.epochs * steps, cycle_momentum=False
-        )
+        steps = math.ceil(_epoch_size(part.truth, recipe.samples_an_epoch) / recipe.batch_size)
+        schedule: torch.optim.lr_scheduler.LRScheduler
+        if recipe.schedule == "constant":
+            schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda _: 1.0)
+        else:
+            schedule = torch.optim.lr_scheduler.OneCycleLR(
+                optimiser, recipe.learning_rate, recipe.epochs * steps, cycle_momentum=False
+            )
         generator = torch.Generator().manual_seed(recipe.seed)
         return cls(
             classifier=classifier, optimiser=optimiser, schedule=schedule, generator=generator,
@@ -155,16 +202,13 @@ class _Descent:
 
     def pass_over(self, part: Part) -> float:
         """Take one step a batch over a class-balanced epoch and return the mean loss."""
-        network, contract = self.classifier.network.train(), self.classifier.contract
-        rows = _balanced_order(part.truth, self.generator)
+        network = self.classifier.network.train()
+        rows = _balanced_order(part.truth, self.generator, self.recipe.samples_an_epoch)
         batches = torch.tensor_split(rows, math.ceil(len(rows) / self.recipe.batch_size))
         images, truth = torch.from_numpy(part.images)[:, None], torch.from_numpy(part.truth).long()
         total = 0.0
         for batch in batches:
-            x = (
-                self.recipe.augment(images[batch], self.generator) - contract.offset
-            ) / contract.scale
-            loss = self._loss(x.contiguous(memory_format=torch.channels_last), truth[batch])
+            loss = self._loss(self._input(images[batch]), truth[batch])
             self.optimiser.zero_grad()
             torch.autograd.backward(loss)
             self.optimiser.step()
@@ -177,12 +221,33 @@ class _Descent:
             )
         return total
 
+    def _input(self, images: Tensor) -> Tensor:
+        """Return what the network is shown: augmented, normalised, empty rows filled."""
+        contract = self.classifier.contract
+        x = (_change(self.recipe, contract)(images, self.generator) - contract.offset) / (
+            contract.scale
+        )
+        if contract.fills_rows:
+            x = torch.where(x.isnan(), torch.zeros_like(x), x)
+        return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+
     def _loss(self, x: Tensor, truth: Tensor) -> Tensor:
         network, recipe = self.classifier.network, self.recipe
         loss = functional.cross_entropy(network(x), truth, label_smoothing=recipe.label_smoothing)
         if recipe.attribution_prior:
-            loss = loss + recipe.attribution_prior * roughness(network, x, self.generator)
+            axes = None if self.classifier.contract.wavelength is None else (-1,)
+            rough = roughness(network, x, self.generator, axes=axes)
+            loss = loss + recipe.attribution_prior * rough
         return loss
+
+
+def _change(recipe: Recipe, contract: InputContract) -> Callable[[Tensor, torch.Generator], Tensor]:
+    """Return the augmentation, told the grid where it needs one."""
+    if isinstance(recipe.augment, Augmentation):
+        return recipe.augment
+    first, last = contract.wavelength or (math.nan, math.nan)
+    step = (last - first) / (contract.shape[-1] - 1)
+    return partial(recipe.augment, point_km_s=_LIGHT_KM_S * step / ((first + last) / 2))
 
 
 def _lay_out(network: nn.Module, order: torch.memory_format) -> None:
@@ -192,13 +257,16 @@ def _lay_out(network: nn.Module, order: torch.memory_format) -> None:
             parameter.data = parameter.data.contiguous(memory_format=order)
 
 
-def _epoch_size(truth: npt.NDArray[np.bool_]) -> int:
-    return 2 * math.ceil(len(truth) / 2)
+def _epoch_size(truth: npt.NDArray[np.bool_], most: int | None = None) -> int:
+    rows = len(truth) if most is None else most
+    return 2 * math.ceil(rows / 2)
 
 
-def _balanced_order(truth: npt.NDArray[np.bool_], generator: torch.Generator) -> Tensor:
+def _balanced_order(
+    truth: npt.NDArray[np.bool_], generator: torch.Generator, most: int | None = None
+) -> Tensor:
     """Return rows in random order, as many of each class; the rarer class is repeated."""
-    wanted = _epoch_size(truth) // 2
+    wanted = _epoch_size(truth, most) // 2
     chosen = []
     for value in (False, True):
         rows = torch.from_numpy(np.flatnonzero(truth == value))
@@ -212,7 +280,7 @@ def _balanced_order(truth: npt.NDArray[np.bool_], generator: torch.Generator) ->
 def _judge(
     classifier: Classifier, part: Part, *, number: int, learning_rate: float, loss: float
 ) -> Epoch:
-    margin = classifier.margins(part.images).astype(float)
+    margin = margins(classifier, part).astype(float)
     surprise = np.logaddexp(0, np.where(part.truth, -margin, margin))
     return Epoch(
         number=number,
@@ -222,6 +290,13 @@ def _judge(
         validation_accuracy=metrics.accuracy(part.truth, margin > 0),
         validation_tss=metrics.tss(part.truth, margin > 0),
     )
+
+
+def margins(classifier: Classifier, part: Part) -> npt.NDArray[np.float32]:
+    """Return the margins (sample,) of a part; spectra go through in larger batches than images."""
+    if len(classifier.contract.shape) == 1:
+        return classifier.margins(part.images, batch_size=_SPECTRA_A_PASS)
+    return classifier.margins(part.images)
 
 
 def keeper(folder: Path | None) -> Callable[[Classifier, int], None]:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 __all__ = ["roughness"]
 
 
-def roughness(network: nn.Module, x: Tensor, generator: torch.Generator) -> Tensor:
+def roughness(
+    network: nn.Module,
+    x: Tensor,
+    generator: torch.Generator,
+    *,
+    axes: Sequence[int] | None = None,
+) -> Tensor:
     r"""Return the mean total variation of Expected Gradients of the margin, with its graph.
 
     Parameters
@@ -16,9 +24,13 @@ def roughness(network: nn.Module, x: Tensor, generator: torch.Generator) -> Tens
     network
         Two scores an image; it is run in evaluation mode, so that running statistics stay.
     x
-        (batch, channel, *space): the images, which are each other's baselines.
+        (batch, channel, *space): the images or spectra, which are each other's baselines.
     generator
         Draws a baseline and a position for each image.
+    axes
+        Axes of x along which neighbours are compared; all of space if None. For spectrograms
+        (batch, 1, slit, wavelength) training gives (-1,): neighbouring wavelengths belong together,
+        neighbouring positions of the slit are different places of the Sun.
 
     Notes
     -----
@@ -41,5 +53,6 @@ def roughness(network: nn.Module, x: Tensor, generator: torch.Generator) -> Tens
     margin = (scores[:, 1] - scores[:, 0]).sum()
     (gradient,) = torch.autograd.grad(margin, points, create_graph=True)
     contributions = (x - others) * gradient
-    steps = [contributions.diff(dim=axis).abs().sum() for axis in range(2, x.ndim)]
+    along = range(2, x.ndim) if axes is None else axes
+    steps = [contributions.diff(dim=axis).abs().sum() for axis in along]
     return torch.stack(steps).sum() / len(x)

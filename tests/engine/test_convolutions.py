@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import fx, nn
 
-from solarxai.engine.convolutions import speed_up_convolutions
+from solarxai.engine.convolutions import gradient_to_input, speed_up_convolutions
 
 
 def same_with_gradient(layer: nn.Module, x: torch.Tensor) -> nn.Module:
@@ -42,6 +42,7 @@ def test_the_gradient_to_an_image_is_that_of_the_convolution(kernel, stride, pad
 def test_the_gradient_to_a_spectrum_is_that_of_the_convolution(kernel, stride, padding):
     layer = nn.Conv1d(2, 4, kernel, stride, padding)
     same_with_gradient(layer, noise(3, 2, 41))
+    same_with_gradient(layer, noise(3, 2, 641))
 
 
 @pytest.mark.parametrize(
@@ -56,6 +57,36 @@ def test_the_gradient_to_a_spectrum_is_that_of_the_convolution(kernel, stride, p
 )
 def test_odd_convolutions_of_spectra_answer_the_same(layer):
     same_with_gradient(layer, noise(3, 2, 41))
+    same_with_gradient(layer, noise(3, 2, 641))
+
+
+def test_only_convolutions_of_short_spectra_become_matrices():
+    layer = nn.Conv1d(1, 2, 5, 2)
+    made = same_with_gradient(layer, noise(2, 1, 256))
+    assert made.__dict__["matrix 256"][1].kernel.shape == (256, 252)
+    made = same_with_gradient(layer, noise(2, 1, 257))
+    assert made.__dict__["matrix 257"][1] is None
+    made = same_with_gradient(nn.Conv1d(1, 3, 5, 2), noise(2, 1, 256))
+    assert made.__dict__["matrix 256"][1] is None
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (nn.Conv1d(2, 4, 5, 3, 1), (2, 41)),
+        (nn.Conv1d(2, 4, 5, 3, 1), (2, 641)),
+        (nn.Conv1d(2, 4, 5, dilation=3, groups=2), (2, 641)),
+        (nn.Conv2d(1, 4, 5, 3, 1), (1, 20, 23)),
+        (nn.Conv2d(2, 4, 5, dilation=(2, 1), padding=(1, 0)), (2, 20, 23)),
+    ],
+)
+def test_the_gradient_to_the_input_is_found_without_a_pass(layer, shape):
+    made = speed_up_convolutions(fx.symbolic_trace(nn.Sequential(layer))).get_submodule("0")
+    x = noise(3, *shape).requires_grad_()
+    y = layer(x)
+    (wanted,) = torch.autograd.grad(y, x, torch.ones_like(y))
+    found = gradient_to_input(made, torch.ones_like(y), x.shape[1:])
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_axes_may_differ():

@@ -6,7 +6,7 @@ import pytest
 from solar_files import refer
 
 from solarxai.errors import IngestError
-from solarxai.instruments import Thresholds, open_instrument
+from solarxai.instruments import Thresholds, open_imager, open_instrument
 from solarxai.instruments._options import Options
 from solarxai.registry import names
 
@@ -31,6 +31,7 @@ def test_an_unknown_option_gets_the_nearest_name():
         ({"frame": True}, "option frame is True, not int"),
         ({"hdu": 1.5}, "option hdu is 1.5, not int or str"),
         ({"time": 2013}, "option time is 2013, not str"),
+        ({"calibrate": True}, "'calibrate' is not an option of this reader: hdu, frame"),
     ],
 )
 def test_an_option_of_the_wrong_type_is_refused(given, said):
@@ -50,10 +51,22 @@ def test_a_plate_scale_without_angle_is_refused(text):
         options(plate_scale=text).plate_scale_arcsec("a.fits")
 
 
+SPECTROGRAPHS = ("iris_raster", "iris_sji")
+
+
 @pytest.mark.parametrize("name", names("solarxai.instruments"))
-def test_every_instrument_bears_its_files_name_and_cites_its_thresholds(name):
-    instrument = open_instrument(name)
-    assert instrument.name == name
+def test_every_instrument_bears_its_files_name(name):
+    assert open_instrument(name).name == name
+
+
+IMAGERS = [
+    name for name in names("solarxai.instruments") if name not in ("iris_raster", "iris_sji")
+]
+
+
+@pytest.mark.parametrize("name", IMAGERS)
+def test_every_imager_of_the_photosphere_cites_its_thresholds(name):
+    instrument = open_imager(name)
     assert isinstance(instrument.segmentation, Thresholds)
     assert 0 < instrument.segmentation.umbra < instrument.segmentation.penumbra < 1
     assert len(instrument.segmentation.source) > 40

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from solarxai.models.residual_cnn import ResidualCNN
 from solarxai.training.prior import roughness
 
 
@@ -56,3 +57,29 @@ def test_descending_it_makes_maps_smoother(axes):
         optimiser.step()
         values.append(float(penalty.detach()))
     assert values[-1] < 0.9 * values[0]
+
+
+def test_of_spectrograms_it_can_be_the_variation_along_wavelength_alone():
+    weights = torch.tensor([[1.0, -2.0, 0.5], [0.5, 3.0, -1.0]])
+    x = torch.stack([torch.eye(3)[:2], 1 - torch.eye(3)[:2]])[:, None]
+    seeds = range(8)
+
+    def found(axes):
+        maps = (torch.Generator().manual_seed(seed) for seed in seeds)
+        return {round(float(roughness(linear(weights), x, g, axes=axes).detach()), 5) for g in maps}
+
+    ways = (x[0, 0] - x[1, 0]) * weights
+    along = round(float(ways.diff(dim=1).abs().sum()), 5)
+    across = round(float(ways.diff(dim=0).abs().sum()), 5)
+    assert found((-1,)) == found((3,)) == {0.0, along}
+    assert found(None) == {0.0, round(along + across, 5)}
+
+
+@pytest.mark.parametrize("shape", [(6, 1, 64), (6, 1, 5, 64)])
+def test_it_takes_spectra_and_spectrograms(shape):
+    model = ResidualCNN(axes=len(shape) - 2, width=2).eval()
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    penalty = roughness(model, x, torch.Generator().manual_seed(0), axes=(-1,))
+    penalty.backward()
+    assert float(penalty.detach()) > 0
+    assert all(p.grad is not None for p in model.stem.parameters())
