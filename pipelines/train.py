@@ -26,7 +26,9 @@ Hours = Annotated[float, Field(ge=0)]
 OUTPUTS = ("classifier.safetensors", "training.json", "split.json", "epochs/*.safetensors")
 
 
-@with_options_of(training.train, without={"threads", "scale_mm", "keep_epochs", "progress"})
+@with_options_of(
+    training.train, without={"threads", "scale_mm", "keep_epochs", "progress", "naive"}
+)
 def run(
     *,
     out: Path,
@@ -34,6 +36,7 @@ def run(
     progress: Progress | None = None,
     threads: int = 1,
     fractions: tuple[float, float, float] = (0.6, 0.2, 0.2),
+    split_by: Literal["region", "observation"] = "region",
     gap_hours: Hours | None = None,
     per: Per = "spectrum",
     keep_epochs: bool = False,
@@ -53,8 +56,11 @@ def run(
         Threads of torch.
     fractions
         Of the regions: for training, validation and test.
+    split_by
+        What stands on one side alone: an active region, or, to repeat studies that did so, an
+        observation, which flatters (see the step `skill`).
     gap_hours
-        Leave out test samples that lie within so many hours of a training sample.
+        With a split by region, leave out test samples within so many hours of a training sample.
     per
         What of a spectrogram the network is shown: each "spectrum", or the whole "spectrogram";
         patches are always shown whole.
@@ -66,12 +72,14 @@ def run(
     del cluster
     progress = progress or Progress()
     ingested = json.loads((out / "ingest.json").read_text())
-    samples = splits.split(
-        blocks.open_samples(out / "samples"),
-        fractions=fractions,
-        seed=int(options["seed"]),
-        gap=None if gap_hours is None else timedelta(hours=gap_hours),
-    )
+    opened = blocks.open_samples(out / "samples")
+    if split_by == "region":
+        gap = None if gap_hours is None else timedelta(hours=gap_hours)
+        samples = splits.split(opened, fractions=fractions, seed=int(options["seed"]), gap=gap)
+    else:
+        samples = splits.naive_split(
+            opened, by=split_by, fractions=fractions, seed=int(options["seed"])
+        )
     shown = shown_to_network(samples, per)
     epochs = int(options["epochs"])
     if keep_epochs:
@@ -80,7 +88,8 @@ def run(
         trained = training.train(
             shown,
             threads=threads,
-            scale_mm=ingested.get("scale_mm"),
+            naive=split_by != "region",
+            scale_mm=ingested.get("scale_mm", 0.5),
             keep_epochs=out / "epochs" if keep_epochs else None,
             progress=stage.reach,
             **options,
