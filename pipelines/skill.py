@@ -11,8 +11,10 @@ from typing import Annotated, Any
 from matplotlib.figure import Figure
 from pydantic import Field
 
-from pipelines.train import Hours, Per, shown_to_network
-from solarxai import blocks
+from pipelines.options import checked
+from pipelines.train import SUPPLIED, Hours, Per, shown_to_network
+from solarxai import blocks, training
+from solarxai.errors import SolarxaiError
 from solarxai.plotting import to_png
 from solarxai.plotting.skill import roc_figure, skill_reliability_figure, split_kinds_figure
 from solarxai.provenance import write_atomically
@@ -21,7 +23,7 @@ from solarxai.training.skill_table import KINDS, SkillTable
 from solarxai.workflow import Cluster, Outcome
 from solarxai.workflow.progress import Progress
 
-__all__ = ["OUTPUTS", "run"]
+__all__ = ["OUTPUTS", "complaints", "run"]
 
 OUTPUTS = ("skill/*.json", "skill/*.md", "skill/*.png")
 
@@ -30,6 +32,15 @@ _FIGURES: Mapping[str, Callable[[SkillTable], Figure]] = {
     "reliability": skill_reliability_figure,
     "roc": roc_figure,
 }
+
+
+def complaints(options: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with the options of the trainings."""
+    try:
+        checked(training.train, options["train"] or {}, without=SUPPLIED)
+    except SolarxaiError as error:
+        return [str(error)]
+    return []
 
 
 def run(
@@ -85,7 +96,8 @@ def run(
     folder = out / "skill"
     folder.mkdir(exist_ok=True)
     samples = shown_to_network(blocks.open_samples(out / "samples"), per)
-    fit = classifier_fit(**{"seed": seed, "threads": threads, **(train or {})})
+    options = checked(training.train, train or {}, without=SUPPLIED)
+    fit = classifier_fit(**{"seed": seed, "threads": threads, **options})
     trainings = folds + 2 * repeats
     with (progress or Progress()).stage("skill", total=trainings, unit="trainings") as stage:
         table = contrast(

@@ -18,7 +18,7 @@ from solarxai.spectrograms import flatten
 from solarxai.workflow import Cluster, Outcome
 from solarxai.workflow.progress import Progress
 
-__all__ = ["OUTPUTS", "Hours", "Per", "run", "shown_to_network"]
+__all__ = ["OUTPUTS", "SUPPLIED", "Hours", "Per", "run", "shown_to_network"]
 
 Per = Literal["spectrum", "spectrogram"]
 Hours = Annotated[float, Field(ge=0)]
@@ -26,9 +26,11 @@ Hours = Annotated[float, Field(ge=0)]
 OUTPUTS = ("classifier.safetensors", "training.json", "split.json", "epochs/*.safetensors")
 
 
-@with_options_of(
-    training.train, without={"threads", "scale_mm", "keep_epochs", "progress", "naive"}
-)
+SUPPLIED = frozenset({"threads", "scale_mm", "keep_epochs", "naive", "progress"})
+"""Parameters of `solarxai.training.train` that are no options."""
+
+
+@with_options_of(training.train, without=SUPPLIED)
 def run(
     *,
     out: Path,
