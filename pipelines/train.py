@@ -83,7 +83,7 @@ def run(
             opened, by=split_by, fractions=fractions, seed=int(options["seed"])
         )
     shown = shown_to_network(samples, per)
-    epochs = int(options["epochs"])
+    epochs = int(options["epochs"]) * int(options["members"])
     if keep_epochs:
         (out / "epochs").mkdir(exist_ok=True)
     with progress.stage("train", total=epochs, unit="epochs") as stage:

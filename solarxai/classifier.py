@@ -84,6 +84,22 @@ class InputContract:
             )
 
     @property
+    def plate_scale(self) -> float:
+        """Return the Mm per pixel of the images it takes.
+
+        Raises
+        ------
+        ContractError
+            when it takes spectra.
+        """
+        if self.scale_mm is None:
+            raise ContractError(
+                "a classifier of spectra has no plate scale",
+                remedy="Give a classifier of images; spectra have the step `attention`.",
+            )
+        return self.scale_mm
+
+    @property
     def wavelengths(self) -> npt.NDArray[np.float64] | None:
         """Return the grid of wavelengths (w,) in Å, None for images."""
         if self.wavelength is None:

@@ -337,3 +337,9 @@ def test_a_spectrum_of_nan_is_refused():
 def test_an_unsound_contract_of_spectra_is_refused(wrong, message):
     with pytest.raises(ContractError, match=message):
         InputContract(**(SPECTRA | wrong))
+
+
+def test_a_classifier_of_spectra_has_no_plate_scale():
+    contract = InputContract(shape=(240,), scale_mm=None, wavelength=(2794.14, 2805.72))
+    with pytest.raises(ContractError, match="no plate scale"):
+        _ = contract.plate_scale

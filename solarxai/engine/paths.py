@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -83,7 +85,7 @@ class Paths:
         self.starts = torch.cat([self.stem.ahead(part) for part in stream.parts(baselines)])
         scores, self.ends = self._at_baselines(control)
         self.expected = float(scores.mean())
-        self.order = tour(baselines.flatten(1).cpu().numpy(), scores.numpy())
+        self.order = self._tour(scores)
         self.positions = self._positions(importance)
 
     def scored(self, points: Tensor) -> tuple[Tensor, Tensor]:
@@ -127,6 +129,17 @@ class Paths:
             total += backs.sum(dim=0, dtype=torch.float64)
             product += (baselines.double() * backs).sum(dim=0)
         return explained, _Ends(gradients, total / len(gradients), product / len(gradients))
+
+    def _tour(self, scores: Tensor) -> npt.NDArray[np.intp]:
+        """Return the tour of the baselines, kept with the network for the next call."""
+        rows, memo = self.baselines.flatten(1).cpu().numpy(), self.stream.prepared.memo
+        key = hashlib.sha256(rows.tobytes() + scores.numpy().tobytes()).digest()
+        kept, order = memo.get("tour", (b"", None))
+        if kept != key:
+            order = tour(rows, scores.numpy())
+            memo["tour"] = key, order
+        found: npt.NDArray[np.intp] = order
+        return found
 
     def _positions(self, importance: str) -> Positions:
         plain = uniform() if self.ends is None else bridge()

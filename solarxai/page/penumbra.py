@@ -224,7 +224,7 @@ def _card_groups(
     limits = Limits.parse(report.settings["limits"])
     patches = cut_patches(
         samples,
-        scale_mm=classifier.contract.scale_mm,
+        scale_mm=classifier.contract.plate_scale,
         seed=report.settings["seed"],
         limits=limits,
     )

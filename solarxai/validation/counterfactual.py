@@ -80,7 +80,7 @@ def intervene(
 ) -> Counterfactuals:
     """Return the scores of the samples as they are and after every change that applies."""
     patches = cut_patches(
-        samples, scale_mm=classifier.contract.scale_mm, seed=seed, limits=limits or Limits()
+        samples, scale_mm=classifier.contract.plate_scale, seed=seed, limits=limits or Limits()
     )
     label = samples["label"].values
     missing: dict[tuple[str, str, str], int] = {}
