@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import astropy.units as u
 import numpy as np
@@ -109,10 +109,14 @@ class SlitAgreement:
         if self.fraction is None:
             return f"no observation of {len(self.meetings)} can be answered"
         answered = len(self.meetings) - len(self.unanswered)
+        interval = f"{self.fraction}"
+        if math.isnan(self.fraction.low):
+            interval = f"{self.fraction.value:.3f} (of one region, so without interval)"
+        shuffled = f", shuffled {self.shuffled:.3f} (p = {self.p_shuffled:.3g})"
         return (
-            f"in {self.fraction} of {answered} observations the flare brightens most within "
+            f"in {interval} of {answered} observations the flare brightens most within "
             f"{self.within:g} arcsec of the largest attention; random positions {self.chance:.3f} "
-            f"(p = {self.p_chance:.3g}), shuffled {self.shuffled:.3f} (p = {self.p_shuffled:.3g}); "
+            f"(p = {self.p_chance:.3g}){'' if math.isnan(self.shuffled) else shuffled}; "
             f"{len(self.unanswered)} without answer"
         )
 
@@ -156,6 +160,7 @@ def slit_agreement(
     quantity: Quantity = "absolute",
     within: u.Quantity = _WITHIN,
     lasting: u.Quantity = _LASTING,
+    least_kept: float = 0.5,
     n_shuffles: int = 1000,
     seed: int = 0,
     level: float = 0.95,
@@ -175,6 +180,9 @@ def slit_agreement(
         Largest distance along the slit that is a hit.
     lasting
         The flare's emission is looked for from its onset for so long.
+    least_kept
+        A position counts if its spectrum was kept in this part of those exposures: the mean of a
+        few is the largest by chance.
     n_shuffles, seed
         Of the shuffled null.
     level
@@ -183,7 +191,7 @@ def slit_agreement(
     Raises
     ------
     ContractError
-        when `within` or `lasting` is not positive.
+        when `within` or `lasting` is not positive, or `least_kept` not in [0, 1].
 
     Notes
     -----
@@ -198,10 +206,10 @@ def slit_agreement(
     """
     limit = _positive(within.to_value(u.arcsec), "within")
     seconds = _positive(lasting.to_value(u.s), "lasting")
-    made = [
-        _meet(rows, movies, method, quantity, limit, np.timedelta64(int(seconds * 1e9), "ns"))
-        for rows in _observations(samples)
-    ]
+    if not 0 <= least_kept <= 1:
+        raise ContractError(f"least_kept is {least_kept:g}", remedy="Give a part from 0 to 1.")
+    asked = _Asked(method, quantity, limit, np.timedelta64(int(seconds * 1e9), "ns"), least_kept)
+    made = [_meet(rows, movies, asked) for rows in _observations(samples)]
     answered = [(one, relative) for one, relative in made if not one.reason]
     hits = np.array([one.hit for one, _ in answered], dtype=bool)
     chances = np.array([one.chance for one, _ in answered])
@@ -217,33 +225,39 @@ def slit_agreement(
     )
 
 
+class _Asked(NamedTuple):
+    """What every observation is asked; the limit in arcsec."""
+
+    method: str
+    quantity: Quantity
+    limit: float
+    lasting: np.timedelta64
+    least_kept: float
+
+
 def _meet(
-    rows: xr.Dataset,
-    movies: Mapping[str, xr.Dataset],
-    method: str,
-    quantity: Quantity,
-    limit: float,
-    lasting: np.timedelta64,
+    rows: xr.Dataset, movies: Mapping[str, xr.Dataset], asked: _Asked
 ) -> tuple[Meeting, tuple[float, float]]:
     """Return one observation, and its two places counted from the middle of the slit."""
     name, region = (str(rows[key].values[0]) for key in ("observation", "region"))
     onset = _onset(rows)
     movie = movies.get(name)
-    reason = _reason(rows, movie, onset, lasting)
+    reason = _reason(rows, movie, onset, asked.lasting)
     if reason or movie is None or onset is None:
         return Meeting(observation=name, region=region, reason=reason), (math.nan, math.nan)
     before = rows.isel(sample=np.flatnonzero(rows["time"].values < onset))
     try:
-        bright = brightening(before, movie, (onset, onset + lasting))
+        bright = brightening(before, movie, (onset, onset + asked.lasting))
     except QueryError as error:
         return Meeting(observation=name, region=region, reason=error.what), (math.nan, math.nan)
-    profile = _mean_profile(slit_profile(before, method, quantity=quantity).values)
-    at_hand = np.isfinite(profile) & np.isfinite(bright.values)
+    profile = slit_profile(before, asked.method, quantity=asked.quantity)
+    attention = _mean_profile(profile.values, asked.least_kept)
+    at_hand = np.isfinite(attention) & np.isfinite(bright.values)
     if not at_hand.any():
         reason = "no position of the slit has both an attention and an emission"
         return Meeting(observation=name, region=region, reason=reason), (math.nan, math.nan)
     along = _along(slit_world(before, 0))
-    places = [along[np.where(at_hand, v, -np.inf).argmax()] for v in (profile, bright.values)]
+    places = [along[np.where(at_hand, v, -np.inf).argmax()] for v in (attention, bright.values)]
     distance = abs(places[0] - places[1])
     found = Meeting(
         observation=name,
@@ -251,8 +265,8 @@ def _meet(
         attention=float(places[0]),
         brightening=float(places[1]),
         distance=float(distance),
-        hit=bool(distance <= limit),
-        chance=float((np.abs(along[at_hand] - places[1]) <= limit).mean()),
+        hit=bool(distance <= asked.limit),
+        chance=float((np.abs(along[at_hand] - places[1]) <= asked.limit).mean()),
         exposures=before.sizes["sample"],
         frames=int(bright.attrs["frames"]),
         missing=float(bright.attrs["missing"]),
@@ -304,11 +318,12 @@ def _distinct_slits(samples: xr.Dataset) -> list[int]:
     return [int(row) for row in first]
 
 
-def _mean_profile(profile: Array) -> Array:
-    """Return the mean (slit,) over the exposures that have a value there."""
+def _mean_profile(profile: Array, least_kept: float) -> Array:
+    """Return the mean (slit,) over the exposures that have a value, NaN where too few have."""
     known = np.isfinite(profile)
     total, count = np.where(known, profile, 0).sum(axis=0), known.sum(axis=0)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    enough = count >= max(1.0, least_kept * len(profile))
+    return np.where(enough, total / np.maximum(count, 1), np.nan)
 
 
 def _along(world: Array) -> Array:

@@ -130,7 +130,13 @@ def describe_attention(
                 line: attention_by_velocity(samples, method, line, **options) for line in LINES
             },
             slit=slit_agreement(
-                samples, movies, method, quantity=quantity, within=within, lasting=lasting, seed=seed
+                samples,
+                movies,
+                method,
+                quantity=quantity,
+                within=within,
+                lasting=lasting,
+                seed=seed,
             ),
             spread=spread_by_wavelength(samples, method) if f"{method}_spread" in samples else None,
         )

@@ -1,0 +1,5 @@
+"""`python -m solarxai.cli`."""
+
+from solarxai.cli import main
+
+main()
