@@ -25,7 +25,19 @@ from solarxai.cli._words import (
 if TYPE_CHECKING:
     from solarxai.workflow import Workflow
 
-__all__ = ["attribute", "classifier", "ingest", "plan", "run", "synth_hmi", "train"]
+__all__ = [
+    "attention",
+    "attribute",
+    "classifier",
+    "ingest",
+    "ingest_iris",
+    "plan",
+    "run",
+    "skill",
+    "synth_hmi",
+    "synth_iris",
+    "train",
+]
 
 
 class _StageCommand(TyperCommand):
@@ -37,9 +49,12 @@ class _StageCommand(TyperCommand):
 
         super().format_help(ctx, formatter)
         typer.echo(" Options of the step, as in a workflow file:\n")
-        for line in describe_options("synth" if ctx.info_name == "hmi" else str(ctx.info_name)):
+        for line in describe_options(_STEP.get(str(ctx.info_name), str(ctx.info_name))):
             typer.echo(f"   {line}")
 
+
+_STEP = {"hmi": "synth", "iris": "synth_iris", "ingest-iris": "ingest_iris"}
+"""The step behind a command of another name."""
 
 _STAGE = {"allow_extra_args": True, "ignore_unknown_options": True}
 
@@ -101,6 +116,43 @@ def ingest(ctx: typer.Context, out: Out, cluster: ClusterName = None) -> None:
     **Example**: `solarxai ingest runs/mine --catalog data_catalogs/mine.yaml --on_error skip`
     """
     _stage("ingest", ctx, out, cluster)
+
+
+@synth_app.command("iris", cls=_StageCommand, context_settings=_STAGE)
+def synth_iris(ctx: typer.Context, out: Out, cluster: ClusterName = None) -> None:
+    """Write IRIS-like level-2 files, their truth, a flare list and a catalog to OUT/data.
+
+    **Example**: `solarxai synth iris runs/mine --regions 24 --seed 1`
+    """
+    _stage("synth_iris", ctx, out, cluster)
+
+
+@app.command("ingest-iris", cls=_StageCommand, context_settings=_STAGE)
+def ingest_iris(ctx: typer.Context, out: Out, cluster: ClusterName = None) -> None:
+    """Cut labelled spectrograms from the rasters of a catalog, to OUT/samples.
+
+    **Example**: `solarxai ingest-iris runs/mine --catalog data_catalogs/iris_ar12017.yaml
+    --flares swpc.csv --labels '{window: 35, threshold: M1.0}'`
+    """
+    _stage("ingest_iris", ctx, out, cluster)
+
+
+@app.command(cls=_StageCommand, context_settings=_STAGE)
+def skill(ctx: typer.Context, out: Out) -> None:
+    """Score a network on OUT/samples on folds of regions and on splits that leak, to OUT/skill.
+
+    **Example**: `solarxai skill runs/mine --folds 5 --train '{model: published_cnn, epochs: 10}'`
+    """
+    _stage("skill", ctx, out, None)
+
+
+@app.command(cls=_StageCommand, context_settings=_STAGE)
+def attention(ctx: typer.Context, out: Out) -> None:
+    """Gather what the maps of spectra in OUT/store say together, as the page OUT/attention.
+
+    **Example**: `solarxai attention runs/mine --quantity positive --within_arcsec 5`
+    """
+    _stage("attention", ctx, out, None)
 
 
 @app.command(cls=_StageCommand, context_settings=_STAGE)

@@ -20,10 +20,10 @@ def query(
     time: Annotated[str | None, typer.Option(help="From/to in UTC: A/B, A/ or /B.")] = None,
     nearest: Annotated[str | None, typer.Option(help="A time in UTC; the nearest row.")] = None,
     method: Methods = None,
-    label: Annotated[str | None, typer.Option(help="sunspot, pore or ambiguous.")] = None,
+    label: Annotated[str | None, typer.Option(help="Such as sunspot, or preflare.")] = None,
     region: Annotated[str | None, typer.Option(help="An active region, as stored.")] = None,
     origin: Annotated[str | None, typer.Option(help="real or synthetic.")] = None,
-    score: Annotated[str | None, typer.Option(help="Of the sunspot score: LOW/HIGH.")] = None,
+    score: Annotated[str | None, typer.Option(help="Of the second class: LOW/HIGH.")] = None,
     split: Annotated[str | None, typer.Option(help="train, validation or test.")] = None,
     run_key: RunKey = None,
     output: Annotated[
