@@ -19,7 +19,7 @@ from pydantic import Field
 
 from pipelines.cluster import PlainLoop
 from solarxai import attribution, blocks
-from solarxai.classifier import Classifier
+from solarxai.classifier import Classifier, InputContract
 from solarxai.errors import ContractError, SolarxaiError
 from solarxai.explainers import Explainer
 from solarxai.provenance import (
@@ -45,6 +45,9 @@ Split = Literal["train", "validation", "test", "all"]
 Positive = Annotated[int, Field(ge=1)]
 
 _A_DAY = 86400
+
+_SAME_WAVELENGTH = 1e-3
+"""Angstrom, 0.1 km/s: grids whose ends differ by less are one."""
 
 FOUR = ({"method": "gradient"}, {"method": "grad_cam"}, {"method": "hires_cam"},
         {"method": "expected_gradients"})  # fmt: skip
@@ -189,7 +192,7 @@ def _check_fit(samples: xr.Dataset, classifier: Classifier) -> None:
     shown = kind_of(samples).space[-len(wanted.shape) :]
     shape = tuple(samples.sizes[name] for name in shown)
     if wanted.wavelength is not None:
-        _check_wavelengths(samples, wanted.wavelength)
+        _check_spectra(samples, shape, wanted)
     elif shape != tuple(wanted.shape) or not _same_scale(samples, wanted.scale_mm):
         raise ContractError(
             f"the samples are {shape} pixels of {samples.attrs.get('scale_mm')} Mm, the classifier "
@@ -204,12 +207,14 @@ def _same_scale(samples: xr.Dataset, scale_mm: float | None) -> bool:
     return found is not None and scale_mm is not None and bool(np.isclose(found, scale_mm))
 
 
-def _check_wavelengths(samples: xr.Dataset, wanted: tuple[float, float]) -> None:
-    found = samples["wavelength"].values[[0, -1]].tolist() if "wavelength" in samples else []
-    if not np.allclose(found or np.nan, wanted, atol=1e-3):
+def _check_spectra(samples: xr.Dataset, shape: tuple[int, ...], wanted: InputContract) -> None:
+    ends = samples["wavelength"].values[[0, -1]].tolist() if "wavelength" in samples else []
+    same = np.allclose(ends or np.nan, wanted.wavelength or np.nan, rtol=0, atol=_SAME_WAVELENGTH)
+    if shape != tuple(wanted.shape) or not same:
         raise ContractError(
-            f"the samples reach over {found or 'no'} Angstrom, the classifier takes {wanted}",
-            remedy="Ingest the spectra on the grid that the classifier was trained on.",
+            f"the samples are {shape} values over {ends or 'no'} Angstrom, the classifier takes "
+            f"{tuple(wanted.shape)} over {list(wanted.wavelength or ())}",
+            remedy="Ingest spectra on the grid, and with as long a slit, as it was trained on.",
         )
 
 

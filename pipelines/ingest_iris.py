@@ -69,8 +69,8 @@ def run(
     catalog
         The catalog; that of the step `synth_iris` if None. Of its entries the rasters are taken.
     flares
-        The SWPC flare list that labels come from; that of `synth_iris` if None. Without one every
-        exposure is *ambiguous*.
+        The SWPC flare list that labels come from; with the catalog of `synth_iris` its list if
+        None. Without one every exposure is *ambiguous*.
     regions
         NOAA table of active regions, to find flares of neighbours.
     labels
@@ -92,12 +92,12 @@ def run(
     """
     del threads
     listed = Catalog.load(catalog or out / "data" / "catalog.yaml").only(_READER)
-    own = out / "data" / "flares.csv"
+    own = out / "data" / "flares.csv" if catalog is None else None
     bound = functools.partial(
         ingest_raster,
         grid=grid,
         cleaning=registry.make(Cleaning, cleaning or {}, name="cleaning"),
-        flares=flares or (own if own.is_file() else None),
+        flares=flares or (own if own and own.is_file() else None),
         rule=registry.make(LabelRule, labels or {}, name="labels"),
         regions=regions,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,7 +19,7 @@ from solarxai.spectrograms import flatten
 from solarxai.workflow import Cluster, Outcome
 from solarxai.workflow.progress import Progress
 
-__all__ = ["OUTPUTS", "SUPPLIED", "Hours", "Per", "run", "shown_to_network"]
+__all__ = ["OUTPUTS", "SUPPLIED", "Hours", "Per", "complaints", "run", "shown_to_network"]
 
 Per = Literal["spectrum", "spectrogram"]
 Hours = Annotated[float, Field(ge=0)]
@@ -28,6 +29,13 @@ OUTPUTS = ("classifier.safetensors", "training.json", "split.json", "epochs/*.sa
 
 SUPPLIED = frozenset({"threads", "scale_mm", "keep_epochs", "naive", "progress"})
 """Parameters of `solarxai.training.train` that are no options."""
+
+
+def complaints(options: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with the options beyond their types."""
+    if options["split_by"] != "region" and options["gap_hours"] is not None:
+        return [f"gap_hours goes with split_by region, and this splits by {options['split_by']}"]
+    return []
 
 
 @with_options_of(training.train, without=SUPPLIED)

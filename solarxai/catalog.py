@@ -67,7 +67,8 @@ class Reference:
     licence
         Terms under which the file may be used.
     options
-        Options of the reader (`frame`, `hdu`, `plate_scale`, `time`, `unit`).
+        Options of the reader: `frame`, `hdu`, `plate_scale`, `time`, `unit` of imagers,
+        `calibrate` of `iris_raster`.
     truth, truth_sha256
         File of area fractions and structures behind a synthetic image.
     url

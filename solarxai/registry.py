@@ -10,7 +10,7 @@ import difflib
 import importlib
 import pkgutil
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any, TypeVar, get_type_hints
 
 import pydantic
@@ -68,18 +68,20 @@ def make(kind: type[Made], given: Mapping[str, Any], *, name: str) -> Made:
     Raises
     ------
     WorkflowError
-        naming every unknown field and every value of a wrong type at once.
+        naming every unknown or missing field and every value of a wrong type at once.
     SolarxaiError
         of the dataclass, when a value is out of range.
     """
     hints = get_type_hints(kind)
-    names = [f.name for f in fields(kind) if f.init]  # type: ignore[arg-type]
+    own = [f for f in fields(kind) if f.init]  # type: ignore[arg-type]
+    needed = [f.name for f in own if f.default is MISSING and f.default_factory is MISSING]
+    names = [f.name for f in own]
     model = pydantic.create_model(
         "Fields",
         __config__=pydantic.ConfigDict(
             strict=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False
         ),
-        **{field: (hints[field], None) for field in names},
+        **{field: (hints[field], ... if field in needed else None) for field in names},
     )  # type: ignore[call-overload]
     plain = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
     try:
@@ -97,4 +99,6 @@ def _complaint(error: Any, known: list[str]) -> str:
     field = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         return f"unknown field {field!r} {near_name(field, known)}".rstrip()
+    if error["type"] == "missing":
+        return f"{field} is missing"
     return f"{field} = {error['input']!r}: {error['msg']}"

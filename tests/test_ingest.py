@@ -7,12 +7,13 @@ import os
 import numpy as np
 import pytest
 from astropy.io import fits
+from iris_files import write_raster, write_sji
 from solar_files import hmi_cards, refer, write_image
 
 from solarxai import ingest as module
 from solarxai.catalog import Catalog
 from solarxai.errors import IngestError
-from solarxai.ingest import ingest, open_observation
+from solarxai.ingest import ingest, ingest_raster, open_observation
 from solarxai.provenance import file_hash
 from solarxai.synthetic.archive import write_hmi
 
@@ -115,6 +116,68 @@ def test_the_readers_complaints_reach_the_user_with_the_file(tmp_path, cards, sa
     path = write_image(tmp_path / "a.fits", cards=hmi_cards(**cards))
     with pytest.raises(IngestError, match=f"a.fits: {said}"):
         open_observation(refer(path))
+
+
+def raster_of(folder, **options):
+    path = write_raster(folder / "iris_l2_20140329_140938_3860258481_raster_r00000.fits", **options)
+    return refer(path, "iris_raster")
+
+
+def sji_of(folder):
+    return refer(write_sji(folder / "iris_l2_20140329_140938_3860258481_SJI_1400.fits"), "iris_sji")
+
+
+def test_a_raster_opens_as_spectra_and_a_movie_as_frames(tmp_path):
+    raster, movie = (open_observation(one) for one in (raster_of(tmp_path), sji_of(tmp_path)))
+    assert raster["intensity"].dims == ("step", "slit", "wavelength")
+    assert raster["time"].dims == ("step",)
+    assert movie["intensity"].dims == ("frame", "y", "x")
+    assert movie.attrs["observation"] == raster.attrs["observation"]
+
+
+def test_a_raster_gives_a_spectrogram_an_exposure(tmp_path):
+    samples = ingest_raster(raster_of(tmp_path))
+    assert samples["image"].dims == ("sample", "slit", "wavelength")
+    assert samples.sizes["sample"] == 4
+    assert set(samples["label"].values) == {"ambiguous"}
+    tally = json.loads(samples.attrs["counts"])
+    assert tally["spectra"] == 4 * 6
+
+
+@pytest.mark.parametrize("make", [raster_of, sji_of], ids=["raster", "movie"])
+def test_spots_are_not_cut_from_spectra_or_slit_jaw_images(tmp_path, make):
+    reference = make(tmp_path)
+    with pytest.raises(IngestError, match=r"it shows a .*, and spots are cut from intensity"):
+        ingest(reference)
+
+
+def test_spectra_are_not_cut_from_slit_jaw_images_or_images(tmp_path):
+    for reference in (sji_of(tmp_path), refer(write_image(tmp_path / "a.fits"))):
+        with pytest.raises(IngestError, match=r"it is no raster of spectra.*such as iris_raster"):
+            ingest_raster(reference)
+
+
+@pytest.mark.parametrize(
+    ("instrument", "make"), [("iris_sji", raster_of), ("iris_raster", sji_of), ("hmi", raster_of)]
+)
+def test_a_file_of_another_instrument_is_named(tmp_path, instrument, make):
+    reference = dataclasses.replace(make(tmp_path), instrument=instrument)
+    with pytest.raises(IngestError, match=r"iris_l2_20140329_140938_3860258481_"):
+        open_observation(reference)
+
+
+def test_a_raster_without_a_value_is_refused(tmp_path):
+    empty = np.full((2, 6, 633), -200, np.float32)
+    with pytest.raises(IngestError, match=r"r00000\.fits"):
+        open_observation(raster_of(tmp_path, values=empty))
+
+
+def test_a_flare_list_and_a_table_of_regions_are_files(tmp_path):
+    reference = raster_of(tmp_path)
+    (tmp_path / "flares.csv").write_text("no list\n")
+    for name in ("flares", "regions"):
+        with pytest.raises(IngestError, match=r"flares\.csv"):
+            ingest_raster(reference, **{name: tmp_path / "flares.csv"})
 
 
 def write_truth(path, *, shape=(12, 16), planes=("UMBRA", "PENUMBRA", "PORE"), table=True):

@@ -1,11 +1,27 @@
 """The registry: a file in a folder is a thing of that name."""
 
 import sys
+from dataclasses import dataclass, field
 
 import pytest
 
 from solarxai import registry
-from solarxai.errors import TrainingError, WorkflowError
+from solarxai.errors import ContractError, TrainingError, WorkflowError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graft:
+    """A dataclass as options make it: one field is needed, one is bounded, one is its own."""
+
+    variety: str
+    width: float = 2.0
+    limits: tuple[float, float] | None = None
+    living: bool = True
+    age: int = field(default=0, init=False)
+
+    def __post_init__(self):
+        if self.width <= 0:
+            raise ContractError(f"width is {self.width}", remedy="Give a width above 0.")
 
 
 @pytest.fixture
@@ -47,3 +63,39 @@ def test_the_caller_names_the_kind_of_error(orchard):
 def test_a_near_name_is_a_question_or_nothing():
     assert registry.near_name("gradeint", ["gradient", "grad_cam"]) == "Did you mean 'gradient'?"
     assert registry.near_name("zebra", ["gradient"]) == ""
+
+
+def test_a_dataclass_is_made_of_options_a_list_standing_for_a_tuple():
+    made = registry.make(Graft, {"variety": "cox", "limits": [1, 2.5]}, name="graft")
+    assert made == Graft(variety="cox", limits=(1, 2.5))
+    assert registry.make(Graft, {"variety": "cox", "limits": None}, name="graft").limits is None
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"widht": 1.0}, r"graft: .*unknown field 'widht' Did you mean 'width'\?"),
+        ({"zebra": 1}, "unknown field 'zebra'. Its fields are limits, living, variety, width"),
+        ({"width": "3"}, "width = '3': Input should be a valid number"),
+        ({"width": True}, "width = True: Input should be a valid number"),
+        ({"width": float("nan")}, "width = nan: Input should be a finite number"),
+        ({"living": 1}, "living = 1: Input should be a valid boolean"),
+        ({"limits": [1.0, 2.0, 3.0]}, "limits"),
+        ({"age": 3}, "unknown field 'age'"),
+    ],
+)
+def test_what_is_no_field_or_of_no_such_type_is_told_with_all_fields(given, told):
+    with pytest.raises(WorkflowError, match=told) as caught:
+        registry.make(Graft, {"variety": "cox", **given}, name="graft")
+    assert caught.value.remedy == "Its fields are limits, living, variety, width."
+
+
+def test_a_field_that_is_needed_is_missed_with_every_other_fault():
+    with pytest.raises(WorkflowError, match="graft: variety is missing; width = 'w'") as caught:
+        registry.make(Graft, {"width": "w", "leaf": 1}, name="graft")
+    assert "unknown field 'leaf'" in caught.value.what
+
+
+def test_the_dataclass_has_the_last_word_on_ranges():
+    with pytest.raises(ContractError, match=r"width is -1\.0"):
+        registry.make(Graft, {"variety": "cox", "width": -1.0}, name="graft")

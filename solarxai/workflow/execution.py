@@ -40,7 +40,7 @@ NEEDS: Mapping[str, tuple[tuple[str, ...], ...]] = {
 """What each step reads: of every group at least one, from this run or from one before it."""
 
 
-_TEMPORARY = re.compile(r"\..+\.(fits|json|nc|npy|safetensors|yaml|html)\.\w{6,10}")
+_TEMPORARY = re.compile(r"\..+\.(fits|csv|json|md|png|nc|npy|safetensors|yaml|html)\.\w{6,10}")
 _FIELDS = {"step", "key", "ingredients", "state"}
 
 

@@ -66,6 +66,7 @@ STEPS = (
 _VARIABLE = re.compile(r"\$\{?(\w+)\}?")
 
 _EXCLUSIVE = (
+    ("synth", "synth_iris", "a run holds images or spectra"),
     ("classifier", "train", "use a classifier, or train one"),
     ("ingest", "ingest_iris", "a run holds images or spectra"),
 )

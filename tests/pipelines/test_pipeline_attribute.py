@@ -5,13 +5,15 @@ import shutil
 
 import numpy as np
 import pytest
+import xarray as xr
 
-from pipelines import attribute
+from pipelines import attribute, ingest_iris
 from pipelines.cluster import LocalProcesses, PlainLoop
 from solarxai import blocks
 from solarxai.errors import ContractError, SolarxaiError
 from solarxai.provenance import file_hash
 from solarxai.query import open_store
+from solarxai.query.cubes import to_cubes
 from solarxai.store import Store
 
 METHODS = [{"method": "gradient"}, {"method": "expected_gradients", "samples": 8, "n_baselines": 8}]
@@ -173,3 +175,108 @@ def test_a_store_in_the_way_is_not_touched(run_of_its_own):
     with pytest.raises(SolarxaiError, match="cannot become a store"):
         attribute.run(out=run_of_its_own, **SMALL)
     assert (run_of_its_own / "store" / "thesis.txt").read_text() == "mine"
+
+
+SPECTRAL = {"explainers": [{"method": "gradient", "batch_size": 256}], "shard_size": 3,
+            "split": "test", "batch_size": 256}  # fmt: skip
+
+
+def test_maps_of_spectra_are_missing_exactly_where_a_spectrum_was_dropped(spectra):
+    found = open_store(spectra[0] / "store").query().load()
+    dropped = found["quality"].values != 0
+    assert dropped.any()
+    assert not dropped.all(axis=1).any()
+    assert (np.isnan(found["gradient"].values).all(axis=2) == dropped).all()
+    assert (np.isnan(found["gradient"].values).any(axis=2) == dropped).all()
+    for name in ("spectrum_score", "peak"):
+        assert (np.isnan(found[name].values) == dropped).all()
+    margins = found["spectrum_score"].values
+    rounding = 2.0**-11 * np.nanmax(np.abs(margins))
+    np.testing.assert_allclose(found["score"], np.nanmean(margins, axis=1), rtol=0, atol=rounding)
+
+
+def test_spectra_of_a_loop_and_of_processes_have_the_same_root_hash(
+    spectra, spectra_of_its_own, tmp_path
+):
+    """Rasters are ingested, and shards attributed, by two processes."""
+    twin = tmp_path / "twin"
+    unneeded = shutil.ignore_patterns("samples", "store", "attention")
+    shutil.copytree(spectra[0], twin, ignore=unneeded)
+    cluster = LocalProcesses(workers=2)
+    try:
+        ingest_iris.run(out=twin, cluster=cluster)
+        alone = attribute.run(out=spectra_of_its_own, **SPECTRAL)
+        together = attribute.run(out=twin, cluster=cluster, **SPECTRAL)
+    finally:
+        cluster.close()
+    assert together.figures["root hash"] == alone.figures["root hash"]
+    assert hashes(twin / "samples") == hashes(spectra[0] / "samples")
+    assert hashes(twin / "store") == hashes(spectra_of_its_own / "store")
+
+
+def test_cubes_of_a_range_of_time_are_those_of_the_samples(spectra):
+    """Brute force: every exposure of the range, found in the blocks, set side by side."""
+    out = spectra[0]
+    store = open_store(out / "store")
+    whole = store.query().load()
+    times = np.sort(whole["time"].values)
+    first, last = times[1], times[-2]
+    cubes = to_cubes(store.query(time=(str(first), str(last)), methods=["gradient"]))
+    samples = blocks.open_samples(out / "samples")
+    shown = np.isin(samples["sample_id"].values, whole["sample_id"].values)
+    inside = (samples["time"].values >= first) & (samples["time"].values <= last)
+    rows = samples.isel(sample=np.flatnonzero(shown & inside))
+    assert len(cubes) == len(set(rows["observation"].values.tolist()))
+    for cube in cubes:
+        mine = rows.isel(
+            sample=np.flatnonzero(rows["observation"].values == cube.meta["observation"])
+        )
+        wanted = np.full(cube.data.shape, np.nan, np.float32)
+        wanted[mine["step"].values] = mine["image"].values
+        np.testing.assert_array_equal(cube.data, wanted)
+        assert (cube.mask == np.isnan(wanted)).all()
+    assert sum(cube.data.shape[0] - cube.mask.all(axis=(1, 2)).sum() for cube in cubes) == len(
+        rows["sample"]
+    )
+
+
+def test_an_exposure_keeps_its_own_time(spectra):
+    samples = blocks.open_samples(spectra[0] / "samples")
+    store = open_store(spectra[0] / "store")
+    for name in store.query().load()["sample_id"].values[:3]:
+        row = int(np.flatnonzero(samples["sample_id"].values == name)[0])
+        found = store.query(nearest=str(samples["time"].values[row]))
+        assert found["sample_id"].values.tolist() == [name]
+
+
+def test_anyone_reads_a_segment_of_spectra_without_this_library(spectra):
+    (segment,) = open_store(spectra[0] / "store").segments()
+    plain = xr.open_zarr(segment.path, consolidated=True)
+    assert plain["gradient"].dims == ("sample", "slit", "wavelength")
+    assert plain["quality"].attrs["flag_meanings"].split()[0] == "kept"
+    assert plain["wavelength"].attrs["units"] == "Angstrom"
+
+
+def test_spectra_on_another_grid_are_refused(spectra_of_its_own, spectra):
+    out = spectra_of_its_own
+    shutil.rmtree(out / "samples")
+    catalog = spectra[0] / "data" / "catalog.yaml"
+    flares = spectra[0] / "data" / "flares.csv"
+    ingest_iris.run(out=out, catalog=catalog, flares=flares, grid="native")
+    with pytest.raises(ContractError, match=r"values over \[279.*the classifier takes \(240,\)"):
+        attribute.run(out=out, **SPECTRAL)
+
+
+def test_spectra_whose_scale_is_shifted_are_refused(spectra_of_its_own):
+    path = spectra_of_its_own / "classifier.safetensors"
+    header = path.read_bytes()
+    assert header.count(b"2794.14") == 1
+    path.write_bytes(header.replace(b"2794.14", b"2794.16"))
+    with pytest.raises(ContractError, match=r"the classifier takes \(240,\) over \[2794\.16"):
+        attribute.run(out=spectra_of_its_own, **SPECTRAL)
+
+
+def test_images_are_refused_by_a_classifier_of_spectra(run_of_its_own, spectra):
+    shutil.copy(spectra[0] / "classifier.safetensors", run_of_its_own)
+    with pytest.raises(ContractError, match=r"the samples are \(64,\) values over no Angstrom"):
+        attribute.run(out=run_of_its_own, **SMALL)

@@ -2,9 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from pipelines import train
+from solarxai import blocks, splits, training
 from solarxai.classifier import Classifier
 from solarxai.errors import TrainingError
 from solarxai.provenance import file_hash
@@ -49,3 +51,56 @@ def test_options_are_those_of_the_library_function():
     fields = options_of(train.run).model_fields
     assert {"epochs", "learning_rate", "augment", "fractions", "keep_epochs"} <= set(fields)
     assert not {"samples", "threads", "progress", "scale_mm"} & set(fields)
+
+
+SPECTRAL = {"model": "published_cnn", "epochs": 1, "n_bootstrap": 20, "samples_an_epoch": 64}
+
+
+def test_spectra_are_split_by_region_and_their_contract_says_the_wavelengths(spectra):
+    out = spectra[0]
+    contract = Classifier.load(out / "classifier.safetensors").contract
+    assert (contract.shape, contract.scale_mm) == ((240,), None)
+    assert contract.classes == ("active", "preflare")
+    samples = blocks.open_samples(out / "samples")
+    np.testing.assert_allclose(contract.wavelength, samples["wavelength"].values[[0, -1]])
+    sides = json.loads((out / "split.json").read_text())
+    assert set(sides) == set(samples["sample_id"].values)
+    by_region = {}
+    for name, region in zip(samples["sample_id"].values, samples["region"].values, strict=True):
+        by_region.setdefault(region, set()).add(sides[name])
+    assert all(len(found) == 1 for found in by_region.values())
+
+
+def test_every_kept_spectrum_of_a_side_is_learnt_from_or_scored(spectra):
+    out = spectra[0]
+    record = json.loads((out / "training.json").read_text())
+    kept = json.loads((out / "ingest.json").read_text())["counts"]["kept spectra"]
+    assert sum(n for found in record["counts"].values() for n in found.values()) == kept
+
+
+def test_a_training_on_spectra_repeated_gives_the_same_bytes(spectra_of_its_own):
+    first = train.run(out=spectra_of_its_own, **SPECTRAL)
+    before = [file_hash(path) for path in first.outputs]
+    again = train.run(out=spectra_of_its_own, **SPECTRAL)
+    assert [file_hash(path) for path in again.outputs] == before
+
+
+def test_a_split_by_observation_trains_and_says_so_where_a_region_split_refuses_it(
+    spectra_of_its_own,
+):
+    train.run(out=spectra_of_its_own, split_by="observation", **SPECTRAL)
+    sides = json.loads((spectra_of_its_own / "split.json").read_text())
+    samples = blocks.open_samples(spectra_of_its_own / "samples")
+    column = np.array([sides[name] for name in samples["sample_id"].values], dtype=object)
+    leaking = samples.assign_coords(split=("sample", column))
+    with pytest.raises(TrainingError, match="region"):
+        splits.check_split(leaking)
+    with pytest.raises(TrainingError):
+        training.train(train.shown_to_network(leaking, "spectrum"), **SPECTRAL)
+
+
+def test_a_gap_does_not_go_with_a_split_that_leaks():
+    (told,) = train.complaints({"split_by": "observation", "gap_hours": 24.0})
+    assert told == "gap_hours goes with split_by region, and this splits by observation"
+    assert train.complaints({"split_by": "region", "gap_hours": 24.0}) == []
+    assert train.complaints({"split_by": "observation", "gap_hours": None}) == []

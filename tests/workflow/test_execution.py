@@ -237,6 +237,44 @@ def test_leftovers_of_a_killed_write_are_swept(tmp_path):
     assert (tmp_path / ".gitignore").exists()
 
 
+@pytest.mark.parametrize("name", ["flares.csv", "skill.md", "roc.png", "index.html", "r.json"])
+def test_leftovers_of_every_kind_of_output_are_swept(tmp_path, name):
+    go(toy(), tmp_path)
+    (tmp_path / "data" / f".{name}.k2j4h5").write_text("half")
+    (tmp_path / "data" / f".{name}").write_text("mine")
+    go(toy(), tmp_path)
+    assert not (tmp_path / "data" / f".{name}.k2j4h5").exists()
+    assert (tmp_path / "data" / f".{name}").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "needs"),
+    [
+        ("ingest_iris", "'synth_iris' makes.*, or give ingest_iris a catalog"),
+        ("skill", "'ingest_iris' makes"),
+        ("train", "'ingest' or 'ingest_iris' makes"),
+        ("attention", "'attribute' makes"),
+    ],
+)
+def test_a_step_of_spectra_without_its_input_names_what_makes_it(tmp_path, name, needs):
+    alone = Workflow(name="toy", steps=(Step(name=name, run=ingest, options={"size": 3}),))
+    with pytest.raises(WorkflowError, match=f"the step '{name}' reads what {needs}"):
+        go(alone, tmp_path)
+
+
+def test_training_follows_spectra_as_it_follows_images(tmp_path):
+    """The key of a step is that of what it reads: another ingest, another key."""
+    file, keys = tmp_path / "mine.yaml", set()
+    file.write_text("mine")
+    for kind in ("ingest", "ingest_iris"):
+        made = Step(name=kind, run=ingest_from, options={"catalog": file})
+        train = Step(name="train", run=ingest, options={"size": 3})
+        planned = plan(Workflow(name="toy", steps=(made, train)), out=None)
+        assert list(planned[1].ingredients["needs"]) == [kind]
+        keys.add(planned[1].key)
+    assert len(keys) == 2
+
+
 def test_the_meaning_of_a_path_is_found_below_an_option_that_may_be_absent():
     from solarxai.workflow.execution import _meaning
 

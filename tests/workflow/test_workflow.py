@@ -59,9 +59,11 @@ class Loop:
         self.workers = workers
 
 
+ALIKE = ("train", "classifier", "synth_iris", "ingest_iris", "skill", "attention")
+
 POINTS = {
     "solarxai.pipelines": {name: f"{__name__}:{name}" for name in ("synth", "ingest")}
-    | dict.fromkeys(("train", "classifier"), f"{__name__}:ingest"),
+    | dict.fromkeys(ALIKE, f"{__name__}:ingest"),
     "solarxai.clusters": dict.fromkeys(("none", "local"), f"{__name__}:Loop"),
 }
 
@@ -152,6 +154,12 @@ def test_every_problem_is_told_at_once_with_its_line(write):
         ("ingest: {catalog: no.yaml}", "ingest.catalog: there is no file"),
         ("synth: {n: 1}\ningest: {catalog: study.yaml}", "the synth step makes the catalog"),
         ("train:\nclassifier:\n", "classifier and train exclude each other"),
+        ("ingest:\ningest_iris:", "line 1: ingest and ingest_iris exclude each other: a run holds"),
+        ("synth: {n: 1}\nsynth_iris:", "synth and synth_iris exclude each other: a run holds"),
+        (
+            "synth_iris:\ningest_iris: {catalog: study.yaml}",
+            "line 2: ingest_iris.catalog: the synth_iris step makes the catalog",
+        ),
         ("attribute:\n", "attribute: no such pipeline is installed"),
         ("name: mine", "no step at all"),
         ("cluster: locl\ningest:", "line 1: cluster: 'locl' is not one of local, none. Did you"),
@@ -200,6 +208,25 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
 def test_paths_are_relative_to_the_file(write):
     path = write("ingest: {catalog: study.yaml}")
     assert load(path).steps[0].options["catalog"] == path
+
+
+@pytest.mark.parametrize("spelled", ["${SOLARXAI_HERE}/list.yaml", "$SOLARXAI_HERE/list.yaml"])
+def test_a_variable_in_a_path_is_that_of_the_environment(write, tmp_path, monkeypatch, spelled):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "list.yaml").write_text("a: 1")
+    path = write(f"ingest: {{catalog: '{spelled}'}}")
+    monkeypatch.setenv("SOLARXAI_HERE", str(tmp_path / "elsewhere"))
+    found = load(path).steps[0].options["catalog"]
+    assert found == tmp_path / "elsewhere" / "list.yaml"
+    monkeypatch.delenv("SOLARXAI_HERE")
+    told = "ingest.catalog: the environment variable SOLARXAI_HERE is not set; export it, or name"
+    assert told in complaint(path)
+
+
+def test_steps_of_spectra_come_in_the_order_of_the_data(write):
+    order = ["synth_iris", "ingest_iris", "train", "skill", "attention"]
+    workflow = load(write("".join(f"{name}:\n" for name in reversed(order))))
+    assert [step.name for step in workflow.steps] == order
 
 
 def test_settings_replace_options_before_the_checks(write):
