@@ -82,7 +82,9 @@ class Paths:
         self._weight = weight
         self._middle = baselines.mean(dim=0, dtype=torch.float64)
         self.stem = stem_of(stream.prepared)
-        self.starts = torch.cat([self.stem.ahead(part) for part in stream.parts(baselines)])
+        self.starts = baselines
+        if self.stem.layer is not None:
+            self.starts = torch.cat([self.stem.ahead(part) for part in stream.parts(baselines)])
         scores, self.ends = self._at_baselines(control)
         self.expected = float(scores.mean())
         self.order = self._tour(scores)

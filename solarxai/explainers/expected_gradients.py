@@ -59,7 +59,9 @@ class ExpectedGradients(Sampling):
     which is the trapezoidal rule on all paths, is added. The standard error is that of the
     estimator for the *given* baselines: their own choice is not in it. Half of its square is a
     pixel's own and half that of the pixels around. Each image has its own random numbers and its
-    own passes, so its map depends neither on its place in the batch nor on its neighbours.
+    own passes, so its map depends neither on its place in the batch nor on its neighbours. Where
+    the first layer gives no more values than it takes, points start behind it
+    (`solarxai.engine.stems`): a pass is then one of the rest of the network.
 
     References
     ----------
