@@ -80,8 +80,8 @@ class MapVariable:
 
     @property
     def rounded(self) -> bool:
-        """Whether its mantissa is rounded: floats with an extent in space, never a column."""
-        return len(self.dims) > 1 and self.dtype == "float32"
+        """Whether its mantissa is rounded: maps, never one number a sample or a spectrum."""
+        return len(self.dims) > 2 and self.dtype == "float32"
 
 
 def map_variables(
@@ -137,7 +137,8 @@ def _map_variable(
     attrs = plain_attrs(variable.attrs, of=name)
     if kind == "f" and variable.ndim > 1:
         dtype = "float32"
-        attrs["bitround_keep_bits"] = KEEP_BITS
+        if variable.ndim > 2:
+            attrs["bitround_keep_bits"] = KEEP_BITS
     owners = [m for m in methods if name == m or name.startswith(f"{m}_")]
     if owners:
         attrs["method"] = max(owners, key=len)
