@@ -52,6 +52,9 @@ bench: demo
 	$(BIN)/python benchmarks/methods.py --write
 	$(BIN)/python benchmarks/expected_gradients.py --run $(OUT) --write
 	$(BIN)/python benchmarks/attribution_prior.py $(OUT) --seeds 0 --write
+	$(BIN)/python benchmarks/attribution_prior_spectra.py --out $(OUT)/prior --write
+	$(BIN)/python benchmarks/spectral_box.py --write
+	$(BIN)/python benchmarks/iris_throughput.py --write
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

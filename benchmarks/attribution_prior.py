@@ -22,8 +22,8 @@ import numpy as np
 import xarray as xr
 
 from solarxai.attribution import draw_baselines
-from solarxai.explainers.expected_gradients import ExpectedGradients
 from solarxai.blocks import open_samples
+from solarxai.explainers.expected_gradients import ExpectedGradients
 from solarxai.schema import PENUMBRA
 from solarxai.training import Training, train
 
@@ -48,10 +48,11 @@ def maps_of(trained: Training, samples: xr.Dataset, spots: xr.Dataset) -> np.nda
     return np.asarray(found.values[:, 0])
 
 
-def roughness(maps: np.ndarray) -> float:
-    """Return the mean over maps of total variation ÷ sum of |values|."""
-    steps = [np.abs(np.diff(maps, axis=axis)).sum(axis=(1, 2)) for axis in (1, 2)]
-    return float(np.mean(sum(steps) / np.abs(maps).sum(axis=(1, 2))))
+def roughness(maps: np.ndarray) -> np.ndarray:
+    """Return total variation ÷ sum of |values| of each map (sample, *space), summed over axes."""
+    space = tuple(range(1, maps.ndim))
+    steps = [np.abs(np.diff(maps, axis=axis)).sum(axis=space) for axis in space]
+    return np.asarray(sum(steps) / np.abs(maps).sum(axis=space))
 
 
 def row(samples: xr.Dataset, *, weight: float, seed: int, epochs: int) -> str:
@@ -65,7 +66,7 @@ def row(samples: xr.Dataset, *, weight: float, seed: int, epochs: int) -> str:
     penumbra = spots["segmentation"].values == PENUMBRA
     share = float((np.abs(maps) * penumbra).sum() / np.abs(maps).sum())
     scores = trained.metrics["test"].scores
-    figures = f"{scores['accuracy']} | {scores['tss']} | {roughness(maps):.2f} | {share:.2f}"
+    figures = f"{scores['accuracy']} | {scores['tss']} | {roughness(maps).mean():.2f} | {share:.2f}"
     return f"| {weight:g} | {seed} | {figures} | {spent:.0f} |"
 
 
