@@ -13,11 +13,11 @@ from captum.attr import GradientShap
 from torch import Tensor, nn
 
 from solarxai.attribution import draw_baselines
+from solarxai.blocks import open_samples
 from solarxai.classifier import Classifier
 from solarxai.engine.preparation import prepare
 from solarxai.explainers.expected_gradients import ExpectedGradients
 from solarxai.models.residual_cnn import ResidualCNN
-from solarxai.blocks import open_samples
 from solarxai.schema import mock_samples
 
 

@@ -56,7 +56,10 @@ def test_help_imports_nothing_heavy():
         (["run", "good.yaml", "--out", "good.yaml/deeper"], "cannot be made"),
         (["run", "good.yaml", "--set", "synth.n"], "write it as step.option=value"),
         (["run", "lost.yaml", "--out", "out"], "there is no file"),
-        (["run", "orphan.yaml", "--out", "out"], "the step 'train' reads what 'ingest' or 'ingest_iris' makes"),
+        (
+            ["run", "orphan.yaml", "--out", "out"],
+            "the step 'train' reads what 'ingest' or 'ingest_iris' makes",
+        ),
         (["plan", "odd.yaml"], "Nothing was run."),
         (["synth", "hmi", "out", "--n"], "'--n' is not an option with a value"),
         (["synth", "hmi", "out", "--n", "many"], "synth.n: Input should be a valid integer"),

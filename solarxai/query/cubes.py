@@ -1,4 +1,4 @@
-"""Rows of spectrograms as NDCubes with world coordinates: one a raster, (step, slit, wavelength)."""
+"""Rows of spectrograms as NDCubes, one a raster: (step, slit, wavelength), with world places."""
 
 from __future__ import annotations
 
