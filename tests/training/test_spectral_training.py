@@ -1,6 +1,8 @@
 """Training on spectra and spectrograms: what is learnt, repeated, refused; and ensembles."""
 
 import json
+import subprocess
+import sys
 
 import gaussian_spectra
 import numpy as np
@@ -325,3 +327,16 @@ def test_patches_cannot_be_changed_like_spectra():
 
     with pytest.raises(TrainingError, match="a patch cannot be changed by SpectralAugmentation"):
         training.train(divided(), augment=SpectralAugmentation(), **SMALL)
+
+
+def test_a_network_of_eight_channels_learns_from_wide_spectrograms():
+    """Laid out as small images are, torch 2.13 frees memory twice here: hence another process."""
+    code = (
+        "from solarxai.schema import mock_spectrograms; from solarxai import splits, training;"
+        "s = mock_spectrograms(48, slits=60);"
+        "s = splits.split(s, fractions=(0.34, 0.33, 0.33));"
+        "training.train(s, model_options={'width': 8}, epochs=3, batch_size=16, n_bootstrap=2);"
+        "print('learnt')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip().endswith("learnt"), done.stderr[-500:]
