@@ -6,6 +6,7 @@ and `score` grows with the belief in that class.
 
 from solarxai.metrics.intervals import Interval, block_bootstrap, proportion_interval
 from solarxai.metrics.logistic import Logistic, fit_logistic
+from solarxai.metrics.multiplicity import benjamini_hochberg, holm
 from solarxai.metrics.scores import (
     Contingency,
     ReliabilityBin,
@@ -33,6 +34,7 @@ __all__ = [
     "RocCurve",
     "accuracy",
     "average_precision",
+    "benjamini_hochberg",
     "best_threshold",
     "block_bootstrap",
     "brier",
@@ -40,6 +42,7 @@ __all__ = [
     "contingency",
     "expected_calibration_error",
     "fit_logistic",
+    "holm",
     "hss",
     "proportion_interval",
     "pseudo_tss",

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import scipy.special
 import scipy.stats
 
 from solarxai.errors import ValidationError
@@ -55,6 +56,7 @@ def block_bootstrap(
     n: int = 1000,
     seed: int = 0,
     level: float = 0.95,
+    bounds: tuple[float, float] | None = None,
 ) -> Interval:
     """Return `statistic(*arrays)` with an interval from resampling whole groups.
 
@@ -68,19 +70,29 @@ def block_bootstrap(
         (row,) the group of each row (its active region); groups are drawn with replacement.
     n, seed, level
         Number of resamples, seed of their generator, and confidence level.
+    bounds
+        Least and greatest value the statistic can take, for an interval that stays inside them and
+        covers better near them: (0, 1) for an AUC or a mean of fractions, (−1, 1) for TSS.
 
     Raises
     ------
     ValidationError
-        when there are no rows, the lengths differ, or `level` is not inside (0, 1).
+        when there are no rows, the lengths differ, `level` is not inside (0, 1), or the statistic
+        is outside its bounds.
 
     Notes
     -----
     The expanded percentile interval: percentiles at α' = Φ(√(g/(g − 1)) t(α/2, g − 1)) for g
     groups, which widens the plain percentile interval as much as Student's t widens the normal.
     Resamples in which the statistic is undefined are left out and counted.
-    A statistic at its bound in every group (no error at all) gets an interval of no width; see
-    `proportion_interval` for fractions.
+
+    With bounds, u = (value − least)/(greatest − least) and Student's t on the logit scale:
+    logit u ± t s √(g/(g − 1))/(u(1 − u)) with s the standard deviation of u over the resamples. At
+    a bound, where every resample may be the same, the other end is the exact one of Clopper and
+    Pearson for g hits of g. `benchmarks/calibration.py` measures the coverage of both.
+
+    Without bounds a statistic that is the same in every group (no error at all) gets an interval of
+    no width; see `proportion_interval` for fractions.
 
     References
     ----------
@@ -97,7 +109,10 @@ def block_bootstrap(
         dtype=float,
     )
     defined = found[~np.isnan(found)]
-    low, high = _expanded_percentiles(defined, n_groups, level)
+    if bounds is None:
+        low, high = _expanded_percentiles(defined, n_groups, level)
+    else:
+        low, high = _between_bounds(value, defined, n_groups, level, bounds)
     return Interval(
         value=value, low=low, high=high, n_groups=n_groups, n_undefined=n - len(defined)
     )
@@ -159,3 +174,29 @@ def _expanded_percentiles(
     tail = float(scipy.stats.norm.cdf(math.sqrt(n_groups / (n_groups - 1)) * t))
     low, high = np.quantile(found, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def _between_bounds(
+    value: float,
+    found: npt.NDArray[np.float64],
+    n_groups: int,
+    level: float,
+    bounds: tuple[float, float],
+) -> tuple[float, float]:
+    least, greatest = bounds
+    if value < least or value > greatest:
+        raise ValidationError(
+            f"the statistic {value:g} is outside its bounds {least:g} to {greatest:g}",
+            remedy="Give the least and the greatest value that the statistic can take.",
+        )
+    if len(found) < 2 or math.isnan(value):
+        return math.nan, math.nan
+    width, tail = greatest - least, (1 - level) / 2
+    u, far = (value - least) / width, tail ** (1 / n_groups)
+    if u in (0, 1):
+        low, high = (far, 1.0) if u else (0.0, 1 - far)
+    else:
+        spread = float(np.std(found, ddof=1)) / width * math.sqrt(n_groups / (n_groups - 1))
+        reach = -scipy.stats.t.ppf(tail, n_groups - 1) * spread / (u * (1 - u))
+        low, high = scipy.special.expit(scipy.special.logit(u) + np.array([-reach, reach]))
+    return least + width * float(low), least + width * float(high)

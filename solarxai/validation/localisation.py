@@ -1,4 +1,4 @@
-"""Where does a map put its attribution? Shares, enrichments, and the map as a detector of penumbra.
+"""Where does a map put its attribution? Shares, enrichments, edges, distance, and as a detector.
 
 No number here convicts or acquits: an edge detector and a network with random weights score well on
 some of them, which is why they stand beside every method.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,16 @@ from scipy import ndimage
 
 from solarxai.metrics import average_precision, block_bootstrap, roc_auc
 from solarxai.schema import INVALID, PENUMBRA, PORE, QUIET, UMBRA
+from solarxai.validation._masks import Masks
+from solarxai.validation._ratio import ratio
+from solarxai.validation.boundaries import boundary_names, measure_boundaries
 from solarxai.validation.counterfactual import Resampling
+from solarxai.validation.proximity import (
+    PROXIMITY,
+    adeyeha,
+    hull_distances,
+    mean_distance,
+)
 from solarxai.validation.report import Check, Limits, judge
 
 __all__ = [
@@ -31,6 +41,7 @@ __all__ = [
     "localisation_rows",
     "measure",
     "moved_masks",
+    "structure_groups",
 ]
 
 Array = npt.NDArray[Any]
@@ -43,17 +54,40 @@ DETECTOR = ("AUC", "average precision", "pointing game", "IoU")
 SHARES = tuple(f"share in {name}" for name in _SEGMENTS)
 """Shares of |attribution| that add up to one."""
 
+_EDGES = tuple(
+    name
+    for kind in ("share", "signed share", "enrichment", "signed enrichment")
+    for name in boundary_names(kind)
+)
+_FRACTIONS = ("pointing game", "Adeyeha colocation")
+"""Quantities that are yes or no on most structures: their mean is given, not their median."""
+
 _OF_LABEL: Mapping[str, tuple[str, ...]] = {
     "sunspot": (
         *(f"share in {name}" for name in ("penumbra", "central penumbra", "umbra", "quiet Sun")),
         *(f"enrichment in {name}" for name in ("penumbra", "central penumbra", "umbra")),
         *DETECTOR,
+        *boundary_names("enrichment"),
+        *boundary_names("signed enrichment"),
+        *PROXIMITY,
     ),
     "pore": (
         *(f"share in {name}" for name in ("pore", "quiet Sun", "penumbra")),
         "enrichment in pore",
     ),
 }
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Maps:
+    """Some maps (sample, y, x), and the distance to their hulls once it is asked for."""
+
+    values: npt.NDArray[np.float32]
+
+    @cached_property
+    def hulls(self) -> npt.NDArray[np.float32]:
+        """Return the distance to the hulls of the maps' edges."""
+        return hull_distances(self.values)
 
 
 def measure(
@@ -80,8 +114,30 @@ def measure(
     enrichment that share ÷ its share of the area. As a detector of penumbra the map is scored by
     the area under the ROC curve and the average precision of |a|, by the pointing game (is the
     greatest |a| in the penumbra?), and by the intersection over union of the penumbra with as many
-    of the greatest |a|.
+    of the greatest |a|. Edges of the penumbra: `boundaries.measure_boundaries`; distances:
+    `proximity.mean_distance` and `proximity.adeyeha`.
     """
+    return _measure(_Maps(values=maps), Masks.of(segmentation, central), names)
+
+
+def _measure(
+    maps: _Maps, masks: Masks, names: Sequence[str] | None
+) -> dict[str, npt.NDArray[np.float64]]:
+    found = _shares(maps.values, masks.segmentation, masks.central)
+    wanted = [*found, *DETECTOR, *_EDGES, *PROXIMITY] if names is None else list(names)
+    if set(wanted) & set(DETECTOR):
+        found |= _detect(maps.values, masks.segmentation)
+    if set(wanted) & set(_EDGES):
+        near = {"inner boundary": masks.inner, "outer boundary": masks.outer}
+        found |= measure_boundaries(maps.values, masks.segmentation, distances=near)
+    if set(wanted) & set(PROXIMITY[:2]):
+        found |= mean_distance(maps.values, masks.segmentation, distances=masks.penumbra)
+    if set(wanted) & set(PROXIMITY[2:]):
+        found |= adeyeha(maps.hulls, masks.segmentation)
+    return {name: found[name] for name in wanted}
+
+
+def _shares(maps: Array, segmentation: Array, central: Array) -> dict[str, Array]:
     strength = np.where(segmentation == INVALID, 0, np.abs(maps)).astype(np.float64)
     masks = {name: segmentation == value for name, value in _SEGMENTS.items()}
     masks["central penumbra"] = masks["penumbra"] & central
@@ -89,13 +145,10 @@ def measure(
     total = strength.sum(axis=(1, 2))
     found = {}
     for name, mask in masks.items():
-        share = _ratio((strength * mask).sum(axis=(1, 2)), total)
+        share = ratio((strength * mask).sum(axis=(1, 2)), total)
         found[f"share in {name}"] = share
-        found[f"enrichment in {name}"] = _ratio(share, _ratio(mask.sum(axis=(1, 2)), area))
-    wanted = [*found, *DETECTOR] if names is None else list(names)
-    if set(wanted) & set(DETECTOR):
-        found |= _detect(strength, segmentation)
-    return {name: found[name] for name in wanted}
+        found[f"enrichment in {name}"] = ratio(share, ratio(mask.sum(axis=(1, 2)), area))
+    return found
 
 
 def edge_maps(images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -122,13 +175,9 @@ def moved_masks(
     mask": that of the next one and the one a third of the list away, so that only *where in the
     patch* structures lie is kept.
     """
-    n, y, x = segmentation.shape
-    turns = (1, 2, 3) if y == x else (2,)
-    steps = sorted({1, n // 3} - {0}) if n > 1 else []
-    pair = (segmentation, central)
     return {
-        "rotated mask": [_both(partial(np.rot90, k=k, axes=(1, 2)), *pair) for k in turns],
-        "other structure's mask": [_both(partial(np.roll, shift=k, axis=0), *pair) for k in steps],
+        null: [(move(segmentation), move(central)) for move in moves]
+        for null, moves in _moves(*segmentation.shape).items()
     }
 
 
@@ -154,14 +203,19 @@ def localisation_rows(
         Of the intervals.
     """
     rows = []
-    groups = _groups(samples)
+    segmentation, central = samples["segmentation"].values, samples["central"].values
+    groups = [
+        (name, label, chosen, Masks.of(segmentation[chosen], central[chosen]))
+        for name, label, chosen in structure_groups(samples)
+    ]
     for method, values in {**maps, EDGE: edge_maps(samples["image"].values)}.items():
-        for group, label, chosen in groups:
+        for group, label, chosen, masks in groups:
             near = np.isin(random_rows, chosen)
             blind = random_maps.get(method)
             rows += _group_rows(
                 samples.isel(sample=chosen),
-                values[chosen],
+                _Maps(values=values[chosen]),
+                masks,
                 words={"method": method, "group": group, "label": label},
                 blind=None if blind is None else (blind[near], random_rows[near]),
                 everything=samples,
@@ -188,7 +242,8 @@ def localisation_checks(rows: Sequence[Mapping[str, Any]], *, limits: Limits) ->
 
 def _group_rows(
     samples: xr.Dataset,
-    maps: npt.NDArray[np.float32],
+    maps: _Maps,
+    masks: Masks,
     *,
     words: Mapping[str, str],
     blind: tuple[Array, Array] | None,
@@ -196,9 +251,8 @@ def _group_rows(
     resampling: Resampling,
 ) -> list[dict[str, Any]]:
     names = _OF_LABEL[words["label"]]
-    planes = samples["segmentation"].values, samples["central"].values
-    found = measure(maps, *planes, names=names)
-    nulls = _nulls(maps, *planes, names) if words["label"] == "sunspot" else {}
+    found = _measure(maps, masks, names)
+    nulls = _nulls(maps, masks, names) if words["label"] == "sunspot" else {}
     if blind is not None and len(blind[1]):
         there = everything.isel(sample=blind[1])
         nulls["random weights"] = _medians(
@@ -209,13 +263,14 @@ def _group_rows(
         defined = ~np.isnan(found[name])
         if not defined.any():
             continue
-        statistic = _mean if name == "pointing game" else _median
+        yes_or_no = name in _FRACTIONS
         interval = block_bootstrap(
-            statistic,
+            _mean if yes_or_no else _median,
             found[name][defined],
             groups=samples["region"].values[defined],
             n=resampling.n,
             seed=resampling.seed,
+            bounds=(0, 1) if yes_or_no else None,
         )
         rows.append(
             {
@@ -229,16 +284,11 @@ def _group_rows(
     return rows
 
 
-def _nulls(
-    maps: npt.NDArray[np.float32],
-    segmentation: npt.NDArray[np.uint8],
-    central: npt.NDArray[np.bool_],
-    names: Sequence[str],
-) -> dict[str, dict[str, float]]:
+def _nulls(maps: _Maps, masks: Masks, names: Sequence[str]) -> dict[str, dict[str, float]]:
     """Return the median of each quantity with masks that belong elsewhere."""
     found = {}
-    for null, moved in moved_masks(segmentation, central).items():
-        measured = [measure(maps, *planes, names=names) for planes in moved]
+    for null, moves in _moves(*masks.segmentation.shape).items():
+        measured = [_measure(maps, masks.moved(move), names) for move in moves]
         if measured:
             found[null] = _medians(
                 {name: np.concatenate([m[name] for m in measured]) for name in names}
@@ -246,16 +296,20 @@ def _nulls(
     return found
 
 
-def _both(move: Callable[[Array], Array], *planes: Array) -> tuple[Array, Array]:
-    segmentation, central = (move(plane) for plane in planes)
-    return segmentation, central
+def _moves(n: int, y: int, x: int) -> dict[str, list[Callable[[Array], Array]]]:
+    turns = (1, 2, 3) if y == x else (2,)
+    steps = sorted({1, n // 3} - {0}) if n > 1 else []
+    return {
+        "rotated mask": [partial(np.rot90, k=k, axes=(1, 2)) for k in turns],
+        "other structure's mask": [partial(np.roll, shift=k, axis=0) for k in steps],
+    }
 
 
 def _medians(found: Mapping[str, Array]) -> dict[str, float]:
     made = {}
     for name, values in found.items():
         defined = values[~np.isnan(values)]
-        statistic = _mean if name == "pointing game" else _median
+        statistic = _mean if name in _FRACTIONS else _median
         made[name] = statistic(defined) if len(defined) else math.nan
     return made
 
@@ -278,7 +332,8 @@ def _beside(row: Mapping[str, Any]) -> str:
     return f"beside it: {', '.join(known)}" if known else ""
 
 
-def _groups(samples: xr.Dataset) -> list[tuple[str, str, Array]]:
+def structure_groups(samples: xr.Dataset) -> list[tuple[str, str, Array]]:
+    """Return (name, label, rows) of the structures that are told together: origin and label."""
     origin, label = samples["origin"].values, samples["label"].values
     found = []
     for name in sorted(set(origin.tolist())):
@@ -289,9 +344,8 @@ def _groups(samples: xr.Dataset) -> list[tuple[str, str, Array]]:
     return found
 
 
-def _detect(
-    strength: npt.NDArray[np.float64], segmentation: npt.NDArray[np.uint8]
-) -> dict[str, npt.NDArray[np.float64]]:
+def _detect(maps: Array, segmentation: Array) -> dict[str, npt.NDArray[np.float64]]:
+    strength = np.where(segmentation == INVALID, 0, np.abs(maps)).astype(np.float64)
     found = {name: np.full(len(strength), np.nan) for name in DETECTOR}
     for row, (plane, segments) in enumerate(zip(strength, segmentation, strict=True)):
         valid = segments != INVALID
@@ -305,12 +359,6 @@ def _detect(
         greatest[np.argsort(-score, kind="stable")[: truth.sum()]] = True
         found["IoU"][row] = (greatest & truth).sum() / (greatest | truth).sum()
     return found
-
-
-def _ratio(above: Array, below: Array) -> npt.NDArray[np.float64]:
-    """Return above ÷ below, NaN where below is zero."""
-    safe = np.where(below == 0, 1, below)
-    return np.where(below == 0, np.nan, above / safe)
 
 
 def _median(values: Array) -> float:

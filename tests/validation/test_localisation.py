@@ -144,6 +144,27 @@ def test_masks_that_belong_elsewhere_lose_what_is_not_symmetric(spots):
     assert row["other structure's mask"] == 1
 
 
+def test_edges_and_distances_stand_in_the_table(spots):
+    rows = rows_of(spots)
+    for name in ("enrichment within 1 px of inner boundary", "relative distance to penumbra"):
+        row = find(rows, "flat", name)
+        assert row["interval"].value == pytest.approx(1)
+        assert row["rotated mask"] == pytest.approx(1)
+    assert find(rows, "penumbra", "relative distance to penumbra")["interval"].value == 0
+    signed = find(rows, "flat", "signed enrichment within 2 px of outer boundary")
+    assert signed["interval"].value == pytest.approx(1)
+    near = find(rows, "penumbra", "Adeyeha colocation")
+    assert near["interval"].value == 1
+    assert near["interval"].low == pytest.approx(0.025 ** (1 / near["interval"].n_groups))
+
+
+def test_every_quantity_can_be_measured_at_once(scene):
+    found = measure(np.ones((1, 10, 10), np.float32), *scene)
+    assert {"share within 1 px of outer boundary", "distance to penumbra"} < set(found)
+    assert found["relative distance to penumbra"][0] == pytest.approx(1)
+    assert np.isnan(found["Adeyeha proximity"][0])
+
+
 def test_maps_of_random_weights_stand_beside_their_method(spots):
     flat = np.ones((2, 32, 32), np.float32)
     rows = rows_of(spots, penumbra=flat)
