@@ -31,10 +31,10 @@ from solarxai.metrics import (
     tss,
 )
 from solarxai.schema import PENUMBRA, QUIET, UMBRA
-from solarxai.validation._masks import Masks
-from solarxai.validation.counterfactual import Resampling
-from solarxai.validation.nulls import MASK_NULLS, TESTED, null_samples
-from solarxai.validation.significance import permutation_test
+from solarxai.validation.localisation._masks import Masks
+from solarxai.validation.localisation.nulls import MASK_NULLS, TESTED, null_samples
+from solarxai.validation.localisation.significance import permutation_test
+from solarxai.validation.report import Resampling
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks" / "calibration.md"
 REGIONS = (8, 16, 32, 64)

@@ -9,25 +9,17 @@ from typing import Any
 
 from scipy.stats import binomtest
 
-from solarxai.validation.nuisances import nuisance_rows
+from solarxai.validation.causal.nuisances import nuisance_rows
 
 PAGE = Path(__file__).parents[1] / "docs" / "validation" / "cheats.md"
 LINE = "<!-- below this line: written by benchmarks/conviction.py -->"
-PENUMBRA = "penumbra intervention"
+OUTCOMES = ("convicted", "honest so far", "undecided")
 REMOVED = ("penumbra removed", "penumbra removed, darkness kept")
 
 
-def failed(record: Mapping[str, Any], *, proved: bool = False) -> list[str]:
-    """Return the tests that convict a network; with `proved`, only where its interval says so."""
-    tests = [PENUMBRA] if record["outcome"] == "does not look at the penumbra" else []
-    for check in record["nuisances"]:
-        if check["verdict"] == "fails" and (not proved or check["low"] > check["limit"]):
-            tests.append(check["name"].split(":")[0].removeprefix("nuisance "))
-    for check in record["positional"]:
-        beyond = check["high"] < check["limit"] if proved else True
-        if check["verdict"] == "fails" and beyond and "patches" not in check["method"]:
-            tests.append(f"structure moved, {check['method']}")
-    return list(dict.fromkeys(tests))
+def failed(record: Mapping[str, Any], *, by_value: bool = False) -> list[str]:
+    """Return what a network is convicted of, with what may be so, its limit in the interval."""
+    return [*record["convicted_of"], *(record["swayed_by"] if by_value else ())]
 
 
 def lost(record: Mapping[str, Any], intervention: str) -> float:
@@ -64,7 +56,7 @@ def confusion(found: Mapping[str, list[dict[str, Any]]]) -> list[str]:
     """Return the table of verdicts: a row an arm."""
     head = (
         "network", "n", "accuracy", "accuracy, cue reversed", "read the cue", "convicted",
-        "convicted beyond the interval", "*looks at the penumbra* by the penumbra alone",
+        "honest so far", "undecided", "convicted, were the value enough", "needs the penumbra",
         "sunspots lost without penumbra", "... with the darkness kept",
     )  # fmt: skip
     lines = [row(*head), row(*["---"] * len(head))]
@@ -77,9 +69,9 @@ def confusion(found: Mapping[str, list[dict[str, Any]]]) -> list[str]:
                 span([r["accuracy"] for r in records]),
                 span(reversed_) if reversed_ else "",
                 sum(map(took_it, records)) if reversed_ else "",
-                sum(bool(failed(r)) for r in records),
-                sum(bool(failed(r, proved=True)) for r in records),
-                sum(r["outcome"] == "looks at the penumbra" for r in records),
+                *(sum(r["outcome"] == word for r in records) for word in OUTCOMES),
+                sum(bool(failed(r, by_value=True)) for r in records),
+                sum("penumbra" in r["needs"] for r in records),
                 *(span([lost(r, name) for r in records]) for name in REMOVED),
             )
         )
@@ -99,9 +91,9 @@ def convicting(found: Mapping[str, list[dict[str, Any]]]) -> list[str]:
 def nearest(records: list[dict[str, Any]]) -> list[str]:
     """Return how near honest networks come to each limit: the largest value over the seeds."""
     values: dict[str, list[float]] = {}
-    for check in (c for r in records for c in r["nuisances"]):
+    for check in (c for r in records for c in r["checks"] if c["name"].startswith("nuisance")):
         values.setdefault(check["name"].removeprefix("nuisance "), []).append(check["value"])
-    limits = {c["name"].removeprefix("nuisance "): c["limit"] for c in records[0]["nuisances"]}
+    limits = {c["name"].removeprefix("nuisance "): c["limit"] for c in records[0]["checks"]}
     lines = [row("check", "least to greatest", "limit"), row("---", "---", "---")]
     return lines + [row(name, span(some), limits[name]) for name, some in values.items()]
 
@@ -140,22 +132,17 @@ def rates(found: Mapping[str, list[dict[str, Any]]]) -> str:
     reading = [r for r in cheats if took_it(r)]
     ignoring = [r for r in cheats if not took_it(r)]
     honest = found.get("honest", [])
-    lines = []
-    for word, proved in (("by the value", False), ("beyond the interval", True)):
-        caught = sum(bool(failed(r, proved=proved)) for r in reading)
-        free = sum(not failed(r, proved=proved) for r in honest)
-        lines.append(
-            f"* Judged {word}: convicted {share(caught, len(reading))} networks that read their "
-            f"cue, acquitted {share(free, len(honest))} honest ones."
-        )
+    caught = sum(r["outcome"] == "convicted" for r in reading)
+    free = sum(r["outcome"] == "honest so far" for r in honest)
     missed = [r for r in reading if not failed(r)]
     wronged = [r for r in ignoring if failed(r)]
     return "\n".join(
         [
-            *lines,
+            f"* Convicted: {share(caught, len(reading))} networks that read their cue.",
+            f"* Acquitted: {share(free, len(honest))} honest networks.",
             f"* Read their cue and no test saw it: {named(missed)}.",
-            f"* Did not read the cue that was planted: {named(ignoring)}; of these convicted by "
-            f"the value: {named(wronged)}.",
+            f"* Did not read the cue that was planted: {named(ignoring)}; of these convicted: "
+            f"{named(wronged)}.",
         ]
     )
 

@@ -35,12 +35,11 @@ from solarxai.synthetic.iris_detector import FILL, expose_raster
 from solarxai.synthetic.iris_surface import draw_surface
 from solarxai.synthetic.iris_survey import Observation, Survey, draw_observation
 from solarxai.training import train
-from solarxai.validation.counterfactual import Resampling
-from solarxai.validation.report import Report
-from solarxai.validation.spectral_checks import BAND, BOX, SLIT, SpectralLimits
-from solarxai.validation.spectral_counterfactual import SWAPS
-from solarxai.validation.spectral_pairs import paired_checks
-from solarxai.validation.spectral_verdict import SpectralVerdict, validate_spectra
+from solarxai.validation.report import Limits, Report, Resampling
+from solarxai.validation.spectral.checks import BAND, BOX, SLIT
+from solarxai.validation.spectral.counterfactual import SWAPS
+from solarxai.validation.spectral.pairs import paired_checks
+from solarxai.validation.spectral.verdict import validate_spectra
 
 PAGE = Path(__file__).parents[1] / "docs" / "validation" / "spectra.md"
 START, END = "<!-- conviction: start -->", "<!-- conviction: end -->"
@@ -165,7 +164,7 @@ def judged(
     held = [each.isel(sample=each["split"].values == "test") for each in (drawn, honest)]
     pair = paired_checks(
         held[0], held[1], made.classifier, name=cheat,
-        limits=SpectralLimits(), resampling=Resampling(n=50, seed=seed),
+        limits=Limits(), resampling=Resampling(n=50, seed=seed),
     )  # fmt: skip
     return {
         "cheat": cheat, "seed": seed, "network": name,
@@ -177,7 +176,6 @@ def judged(
 def found(report: Report) -> dict[str, Any]:
     """Return what a report says, as JSON."""
     verdict = report.verdicts[0]
-    assert isinstance(verdict, SpectralVerdict)
     values = {check.name: [check.value, check.low, check.high] for check in report.checks}
     return {
         "outcome": verdict.outcome,

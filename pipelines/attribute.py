@@ -33,7 +33,7 @@ from solarxai.store.segment import Segment
 from solarxai.workflow import Cluster, Folder, Outcome, sound, tasks
 from solarxai.workflow.progress import Progress, Stage
 
-__all__ = ["OUTPUTS", "run"]
+__all__ = ["OUTPUTS", "Explainers", "labelled", "run"]
 
 OUTPUTS = ("attribute.json", "baselines.npy")
 """No finished segment is ever removed: another configuration is another segment of the store."""
@@ -135,7 +135,7 @@ def run(
 
 def _chosen(out: Path, split: Split | None, classifier: Classifier) -> xr.Dataset:
     """Return the samples to attribute, with the column `split`."""
-    samples = _labelled(out)
+    samples = labelled(out)
     _check_fit(samples, classifier)
     wanted = split or ("test" if (out / "split.json").is_file() else "all")
     if wanted == "all":
@@ -149,7 +149,7 @@ def _chosen(out: Path, split: Split | None, classifier: Classifier) -> xr.Datase
     return chosen
 
 
-def _labelled(folder: Path) -> xr.Dataset:
+def labelled(folder: Path) -> xr.Dataset:
     """Return the samples of a run with the split that its training made, "none" without one."""
     samples = blocks.open_samples(folder / "samples")
     made = folder / "split.json"
@@ -179,10 +179,10 @@ def _saved(baselines: npt.NDArray[np.float32], path: Path) -> Path:
 def _training_samples(out: Path) -> tuple[xr.Dataset, str]:
     """Return what the classifier was trained on and its place, or this run's samples."""
     if (out / "split.json").is_file():
-        return _labelled(out), "training split"
+        return labelled(out), "training split"
     if (out / "classifier" / "split.json").is_file():
-        return _labelled(out / "classifier"), "training split of the classifier's workflow"
-    samples = _labelled(out)
+        return labelled(out / "classifier"), "training split of the classifier's workflow"
+    samples = labelled(out)
     everywhere = np.full(samples.sizes["sample"], "train", dtype=object)
     return samples.assign_coords(split=("sample", everywhere)), "the samples of the run itself"
 
@@ -225,7 +225,10 @@ def _provenance(
     return {
         "classifier": classifier.hash,
         "architecture": classifier.architecture,
-        "explainers": {name: asdict(explainer) for name, explainer in explainers.items()},
+        "explainers": {
+            name: {"method": type(explainer).__module__.rsplit(".", 1)[1], **asdict(explainer)}
+            for name, explainer in explainers.items()
+        },
         "batch_size": batch_size,
         "code": code_hash(),
         "versions": versions(),

@@ -8,6 +8,7 @@ from solarxai.metrics.intervals import Interval, block_bootstrap, proportion_int
 from solarxai.metrics.logistic import Logistic, fit_logistic
 from solarxai.metrics.multiplicity import benjamini_hochberg, holm
 from solarxai.metrics.scores import (
+    BOUNDS,
     Contingency,
     ReliabilityBin,
     RocCurve,
@@ -27,6 +28,7 @@ from solarxai.metrics.scores import (
 )
 
 __all__ = [
+    "BOUNDS",
     "Contingency",
     "Interval",
     "Logistic",

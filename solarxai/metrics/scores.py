@@ -15,6 +15,7 @@ import numpy.typing as npt
 from solarxai.errors import ValidationError
 
 __all__ = [
+    "BOUNDS",
     "Contingency",
     "ReliabilityBin",
     "RocCurve",
@@ -35,6 +36,16 @@ __all__ = [
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
+
+BOUNDS = {
+    "tss": (-1.0, 1.0),
+    "pseudo_tss": (-1.0, 1.0),
+    "hss": (-1.0, 1.0),
+    "roc_auc": (0.0, 1.0),
+    "average_precision": (0.0, 1.0),
+    "brier": (0.0, 1.0),
+}
+"""Least and greatest value of the scores that have both, for `block_bootstrap`."""
 
 
 class Contingency(NamedTuple):

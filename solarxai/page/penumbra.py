@@ -1,10 +1,9 @@
-"""The report as one page of HTML that needs no network: verdict, checks, tables and pictures."""
+"""What the page of a report on patches says: verdict, checks, tables and pictures."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,50 +12,36 @@ import xarray as xr
 from solarxai import plotting
 from solarxai.classifier import Classifier
 from solarxai.errors import ValidationError
-from solarxai.page._parts import image, number, rendered, with_interval
-from solarxai.provenance import write_atomically
-from solarxai.validation.interventions import Patch, cut_patches
-from solarxai.validation.localisation import NULLS
+from solarxai.page._judged import (
+    check_row,
+    checks_of_maps,
+    left_out,
+    map_figures,
+    map_groups,
+    verdict_words,
+)
+from solarxai.page._nuisances import is_nuisance, nuisance_groups
+from solarxai.page._parts import image, number, with_interval
+from solarxai.validation.causal.interventions import Patch, cut_patches
+from solarxai.validation.localisation.measures import NULLS
 from solarxai.validation.report import Check, Limits, Report
 
-__all__ = ["write_page"]
+__all__ = ["penumbra_words"]
 
 Row = Mapping[str, Any]
 Progress = Callable[[int, int, str], None]
 
-_SIGNS = {"at least": "≥", "at most": "≤", "": ""}
 _FIGURES = ("enrichment in penumbra", "AUC")
 
 
-def write_page(
+def penumbra_words(
     report: Report,
     samples: xr.Dataset,
     classifier: Classifier,
-    path: Path,
-    *,
-    title: str = "Does this model look at the penumbra?",
-    max_cards: int = 12,
-    progress: Progress | None = None,
-) -> None:
-    """Write the report as HTML with its pictures inside, whole or not at all.
-
-    Parameters
-    ----------
-    report
-        Of a validation.
-    samples
-        The samples it judged (more are ignored), with their maps.
-    classifier
-        The classifier it judged.
-    path
-        The file to write.
-    title
-        Heading of the page.
-    max_cards
-        Most synthetic structures shown with pictures, evenly spread over labels and time. Every
-        real one is shown.
-    progress
-        Called with (done, total, what).
+    max_cards: int,
+    progress: Progress | None,
+) -> dict[str, Any]:
+    """Return the words and pictures of the template `penumbra.html`, but for the title.
 
     Raises
     ------
@@ -64,28 +49,30 @@ def write_page(
         when `samples` lacks a structure of the report.
     """
     judged = _judged(report, samples)
-    words = {
-        "title": title,
+    of_model = [check for check in report.checks if not check.method]
+    return {
         "subtitle": _subtitle(report),
-        "verdicts": [
-            {"kind": _kind(v.outcome, v.swayed_by), "sentence": v.sentence} for v in report.verdicts
-        ],
-        "counts": f"{report.count('holds')} hold, {report.count('fails')} fail.",
-        "judged": _judged_checks(report),
+        "verdicts": verdict_words(report),
+        "counts": f"{sum(c.verdict == 'holds' for c in of_model)} checks of the model hold, "
+        f"{sum(c.verdict == 'fails' for c in of_model)} fail.",
+        "judged": _judged_checks(report, of_model),
+        "nuisances": nuisance_groups(report),
         "informing": [
-            _check_row(c) for c in report.checks if c.verdict == "informs" and not c.method
+            check_row(c) for c in of_model if c.verdict == "informs" and not is_nuisance(c)
         ],
         "bars": _bars(report),
+        "maps": map_groups(report),
+        "map_figures": map_figures(report),
+        "map_checks": checks_of_maps(report),
         "localisation_images": _localisation_images(report),
         "localisation": _localisation_tables(report),
         "confusion": report.tables["confusion"],
         "calibration": _calibration(report),
         "cards": _card_groups(report, judged, classifier, max_cards, progress),
-        "left_out": report.tables["left_out"],
+        "left_out": left_out(report),
         "limits": report.settings["limits"],
         "settings": {"runs": [], **report.settings},
     }
-    write_atomically(path, rendered("penumbra.html", words).encode())
 
 
 def _judged(report: Report, samples: xr.Dataset) -> xr.Dataset:
@@ -109,42 +96,27 @@ def _subtitle(report: Report) -> str:
         mine = [row for row in rows if row["origin"] == origin]
         regions = len({row["region"] for row in mine})
         parts.append(f"{len(mine)} {origin} structures of {regions} regions")
-    return f"{'; '.join(parts)}. Maps by {', '.join(report.settings['methods'])}."
-
-
-def _kind(outcome: str, swayed: Sequence[str]) -> str:
-    if outcome == "looks at the penumbra":
-        return "swayed" if swayed else "looks"
-    return "undecided" if outcome == "undecided" else "not"
+    methods = ", ".join(report.settings["methods"]) or "no method"
+    return f"{'; '.join(parts)}. Maps by {methods}."
 
 
 def _origins(report: Report) -> list[str]:
     return sorted({row["origin"] for row in report.tables["structures"]})
 
 
-def _judged_checks(report: Report) -> list[dict[str, Any]]:
-    """Return the checks that hold or fail by origin, failures first."""
-    judged = [check for check in report.checks if check.verdict != "informs"]
+def _judged_checks(report: Report, checks: Sequence[Check]) -> list[dict[str, Any]]:
+    """Return the checks of the model that hold or fail by origin, failures first.
+
+    Those of nuisances stand in tables of their own.
+    """
+    judged = [c for c in checks if c.verdict != "informs" and not is_nuisance(c)]
     judged.sort(key=lambda check: check.verdict != "fails")
     origins = dict.fromkeys([*_origins(report), *(c.group.split(" · ")[0] for c in judged)])
     return [
         {"origin": origin, "rows": rows}
         for origin in origins
-        if (rows := [_check_row(c) for c in judged if c.group.startswith(f"{origin} · ")])
+        if (rows := [check_row(c) for c in judged if c.group.startswith(f"{origin} · ")])
     ]
-
-
-def _check_row(check: Check) -> dict[str, Any]:
-    return {
-        "verdict": check.verdict,
-        "name": check.name,
-        "group": check.group,
-        "value": with_interval(check.value, check.low, check.high),
-        "limit": "" if math.isnan(check.limit) else f"{_SIGNS[check.sense]} {check.limit:g}",
-        "structures": check.structures,
-        "regions": check.regions,
-        "reason": check.reason,
-    }
 
 
 def _bars(report: Report) -> list[dict[str, Any]]:
@@ -159,7 +131,7 @@ def _bars(report: Report) -> list[dict[str, Any]]:
 
 
 def _localisation_images(report: Report) -> list[dict[str, Any]]:
-    present = {(row["group"], row["quantity"]) for row in report.tables["localisation"]}
+    present = {(row["group"], row["quantity"]) for row in report.tables.get("localisation", ())}
     return [
         image(
             plotting.localisation_figure(report, origin=origin, quantity=quantity),
@@ -181,7 +153,7 @@ def _calibration(report: Report) -> dict[str, Any] | None:
 
 
 def _localisation_tables(report: Report) -> list[dict[str, Any]]:
-    rows = report.tables["localisation"]
+    rows = report.tables.get("localisation", ())
     made = []
     for group in dict.fromkeys(row["group"] for row in rows):
         mine = [row for row in rows if row["group"] == group]

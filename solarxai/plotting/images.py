@@ -23,8 +23,8 @@ from matplotlib.ticker import MaxNLocator
 from solarxai.classifier import Classifier
 from solarxai.plotting._style import BLUE, GREY, RED, styled, symmetric
 from solarxai.schema import PENUMBRA, PORE, UMBRA, sample_wcs_header
-from solarxai.validation.interventions import Patch, pictures
-from solarxai.validation.localisation import NULLS, SHARES
+from solarxai.validation.causal.interventions import Patch, pictures
+from solarxai.validation.localisation.measures import NULLS, SHARES
 from solarxai.validation.report import Report
 
 __all__ = [

@@ -39,7 +39,8 @@ def write_hmi(
     n
         Number of images; in the modes with pairs, an even number leaves no partner out.
     mode
-        "natural", "matched" or "adversarial"; see `solarxai.synthetic.scenes.draw_scene`.
+        "natural", "matched", "adversarial", "paired" or "mixed"; see
+        `solarxai.synthetic.scenes.draw_scene`.
     seed
         Fixes every byte of every file.
     kind

@@ -46,8 +46,13 @@ __all__ = [
     "look",
 ]
 
-Mode = Literal["natural", "matched", "adversarial"]
-MODES: tuple[Mode, ...] = ("natural", "matched", "adversarial")
+Mode = Literal["natural", "matched", "adversarial", "paired", "mixed"]
+MODES: tuple[Mode, ...] = ("natural", "matched", "adversarial", "paired", "mixed")
+
+_IN_TURNS: dict[Mode, tuple[Mode, ...]] = {
+    "paired": ("matched", "adversarial"),
+    "mixed": ("natural", "matched", "adversarial"),
+}
 
 MEMBERS = 4
 """Scenes of one active region."""
@@ -215,7 +220,8 @@ def draw_scene(
     mode
         "natural": sizes and depths as on the Sun. "matched": scenes 2k and 2k + 1 are a sunspot
         and a pore of the same outer radius, core depth and integrated deficit. "adversarial":
-        scenes 2k and 2k + 1 are the same image with and without the penumbra.
+        scenes 2k and 2k + 1 are the same image with and without the penumbra. "paired": regions
+        take these two in turns; "mixed": all three.
     size
         Pixels along a side.
     clutter
@@ -227,6 +233,8 @@ def draw_scene(
         for an unknown mode, a negative index or a cutout smaller than 96 pixels.
     """
     _check(mode, index, size)
+    turns = _IN_TURNS.get(mode, (mode,))
+    mode = turns[index // MEMBERS % len(turns)]
     region = draw_region(seed, index // MEMBERS)
     member = index % MEMBERS
     twin = index if mode == "natural" else index // 2

@@ -113,7 +113,9 @@ def evaluate(
         "brier_skill": (metrics.brier_skill, probability),
     }
     scores = {
-        name: metrics.block_bootstrap(score, truth, forecast, groups=regions, n=n, seed=seed)
+        name: metrics.block_bootstrap(
+            score, truth, forecast, groups=regions, n=n, seed=seed, bounds=metrics.BOUNDS.get(name)
+        )
         for name, (score, forecast) in forecasts.items()
     }
     right = metrics.proportion_interval(truth == said, groups=regions, n=n, seed=seed)
@@ -276,7 +278,13 @@ def shortcut_scores(samples: xr.Dataset, *, n: int, seed: int) -> dict[str, dict
                 yes[check] == (found > 0.5), groups=regions, n=n, seed=seed
             ),
             "roc_auc": metrics.block_bootstrap(
-                metrics.roc_auc, yes[check], found, groups=regions, n=n, seed=seed
+                metrics.roc_auc,
+                yes[check],
+                found,
+                groups=regions,
+                n=n,
+                seed=seed,
+                bounds=metrics.BOUNDS["roc_auc"],
             ),
         }
     return made

@@ -59,7 +59,7 @@ class RegionTables:
         }
         made = self.called(0.0, n=n, seed=seed)
         for name, (exact, binned, forecast) in rest.items():
-            found = self._interval(binned, self.yes, self.no, self.error, n=n, seed=seed)
+            found = self._interval(name, binned, self.yes, self.no, self.error, n=n, seed=seed)
             made[name] = replace(found, value=exact(self.truth, forecast))
         return made
 
@@ -68,22 +68,25 @@ class RegionTables:
         first = int(np.searchsorted(self.edges, threshold)) + 1 if threshold > -math.inf else 0
         hits, alarms = (counts[:, first:].sum(axis=1) for counts in (self.yes, self.no))
         table = (hits, alarms, self.yes.sum(axis=1) - hits, self.no.sum(axis=1) - alarms)
-        right = self._interval(_of_table(Contingency.accuracy), *table, n=n, seed=seed)
+        right = self._interval("accuracy", _of_table(Contingency.accuracy), *table, n=n, seed=seed)
         return {
             "accuracy": _widened(right, int((table[0] + table[3]).sum()), len(self.truth)),
-            "tss": self._interval(_of_table(Contingency.tss), *table, n=n, seed=seed),
-            "hss": self._interval(_of_table(Contingency.hss), *table, n=n, seed=seed),
+            "tss": self._interval("tss", _of_table(Contingency.tss), *table, n=n, seed=seed),
+            "hss": self._interval("hss", _of_table(Contingency.hss), *table, n=n, seed=seed),
         }
 
     def roc_auc(self, *, n: int, seed: int) -> Interval:
         """Return the area under the ROC curve."""
-        found = self._interval(_roc_auc, self.yes, self.no, n=n, seed=seed)
+        found = self._interval("roc_auc", _roc_auc, self.yes, self.no, n=n, seed=seed)
         return replace(found, value=metrics.roc_auc(self.truth, self.margin))
 
     def _interval(
-        self, statistic: Callable[..., float], *tables: Array, n: int, seed: int
+        self, score: str, statistic: Callable[..., float], *tables: Array, n: int, seed: int
     ) -> Interval:
-        return metrics.block_bootstrap(statistic, *tables, groups=self.names, n=n, seed=seed)
+        bounds = metrics.BOUNDS.get(score)
+        return metrics.block_bootstrap(
+            statistic, *tables, groups=self.names, n=n, seed=seed, bounds=bounds
+        )
 
 
 def tabulate(

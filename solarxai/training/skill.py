@@ -236,7 +236,9 @@ def _pseudo_tss(said: Forecasts, threshold: float, *, n: int, seed: int) -> metr
         rejections, false_alarms, misses, hits = drawn.sum(axis=0)
         return float(metrics.Contingency(hits, false_alarms, misses, rejections).pseudo_tss())
 
-    return metrics.block_bootstrap(total, counts, groups=names, n=n, seed=seed)
+    return metrics.block_bootstrap(
+        total, counts, groups=names, n=n, seed=seed, bounds=metrics.BOUNDS["pseudo_tss"]
+    )
 
 
 def _counts(samples: xr.Dataset) -> dict[str, dict[str, int]]:

@@ -12,6 +12,7 @@ import scipy.special
 import xarray as xr
 
 from solarxai.metrics import (
+    BOUNDS,
     Interval,
     block_bootstrap,
     brier,
@@ -20,17 +21,16 @@ from solarxai.metrics import (
     roc_auc,
     tss,
 )
-from solarxai.validation.counterfactual import Resampling
-from solarxai.validation.report import Check, Limits, judge
+from solarxai.validation.report import Check, Limits, Resampling, judge
 
 __all__ = ["classification_checks", "confusion_rows", "reliability_rows", "score_check"]
 
 Array = npt.NDArray[Any]
 
-_SKILLS: dict[str, Callable[[Array, Array], float]] = {
-    "TSS": lambda truth, margin: tss(truth, margin > 0),
-    "ROC-AUC": roc_auc,
-    "Brier score": lambda truth, margin: brier(truth, scipy.special.expit(margin)),
+_SKILLS: dict[str, tuple[str, Callable[[Array, Array], float]]] = {
+    "TSS": ("tss", lambda truth, margin: tss(truth, margin > 0)),
+    "ROC-AUC": ("roc_auc", roc_auc),
+    "Brier score": ("brier", lambda truth, margin: brier(truth, scipy.special.expit(margin))),
 }
 
 
@@ -162,11 +162,12 @@ def _skills(
                 groups=samples["region"].values[rows],
                 n=resampling.n,
                 seed=resampling.seed,
+                bounds=BOUNDS[score],
             ),
             name=name,
             group=f"{origin} · all",
             structures=len(rows),
             limits=limits,
         )
-        for name, skill in _SKILLS.items()
+        for name, (score, skill) in _SKILLS.items()
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
@@ -14,11 +15,31 @@ from solarxai.errors import ValidationError
 from solarxai.metrics import Interval
 from solarxai.registry import near_name
 
-__all__ = ["Check", "Limits", "Outcome", "Report", "Sense", "Verdict", "judge"]
+__all__ = [
+    "BEYOND",
+    "Check",
+    "Limits",
+    "Outcome",
+    "Report",
+    "Resampling",
+    "Sense",
+    "Verdict",
+    "judge",
+]
 
 Sense = Literal["at least", "at most", ""]
-Outcome = Literal["looks at the penumbra", "does not look at the penumbra", "undecided"]
+Outcome = Literal["honest so far", "convicted", "undecided"]
 Row = Mapping[str, Any]
+
+BEYOND = "the value is beyond the limit, but not its whole interval"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resampling:
+    """How intervals are made: number of resamples of the regions, and their seed."""
+
+    n: int = 1000
+    seed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +67,15 @@ class Limits:
         Greatest fraction of calls changed by a nuisance intervention.
     nuisance_share
         Greatest change of score by a nuisance, in units of the loss without the penumbra.
+    swap_flip
+        Greatest fraction of calls that the other label's value of a quantity changes, less that
+        which the own label's changes. Below `nuisance_flip`: what the swap itself does cancels.
+    swap_share
+        Greatest pull of the score to the other label by such a value, in units of the loss without
+        the penumbra.
+    positional_ahead
+        By so much a gradient map must be more alike to itself moved with the structure than to
+        itself where it was.
     accuracy
         Least fraction of structures of each label called rightly.
     min_structures
@@ -61,12 +91,27 @@ class Limits:
         less borrow from the quietest patch of the same observation, then of the same origin.
     control_coverage
         The quiet control counts only where at least this share of the penumbra's area was found.
-    brightness
-        Fractional change of brightness in the nuisance tests.
-    shift_px
-        Shift in the nuisance tests, pixels.
-    noise
-        Standard deviation of the noise in the nuisance tests, of the quiet Sun.
+    randomised_excess, randomised_similarity
+        A map is *insensitive* to the model when its rank likeness to that of a network that forgot
+        everything, in units of the method's likeness to itself, exceeds chance by the first or is
+        above the second.
+    method_ceiling
+        Least likeness of a method to itself under another seed; noisier ones cannot be judged.
+    deletion_gain
+        Deleting what a map marks must take away this much more than a random order does, in units
+        of the best order (lower bound).
+    margin_share
+        Of spectra: greatest mean change of margin towards the other class when they get from it
+        what is no part of the chromosphere, in units of the spread (standard deviation) of the
+        margins. It has a direction, so that a network that answers at random is not convicted.
+    line_share
+        Of spectra: a line is *needed* when its replacement by the other class's mean moves the
+        margin by more than this, in the same unit (lower bound).
+    least_auc
+        Of spectra: with less area under the ROC curve there is no answer to explain: *undecided*.
+    label_difference
+        So much of its rank likeness a map must lose to labels that mean nothing, beyond what
+        another training takes (lower bound).
     """
 
     penumbra_flip: float = 0.5
@@ -76,6 +121,9 @@ class Limits:
     score_tolerance: float = 0.01
     nuisance_flip: float = 0.1
     nuisance_share: float = 0.25
+    swap_flip: float = 0.05
+    swap_share: float = 0.1
+    positional_ahead: float = 0.0
     accuracy: float = 0.8
     min_structures: int = 5
     min_regions: int = 2
@@ -83,9 +131,14 @@ class Limits:
     pore_core: float = 0.6
     quiet_fraction: float = 0.1
     control_coverage: float = 0.5
-    brightness: float = 0.02
-    shift_px: int = 2
-    noise: float = 0.01
+    randomised_excess: float = 0.25
+    randomised_similarity: float = 0.5
+    method_ceiling: float = 0.5
+    deletion_gain: float = 0.0
+    margin_share: float = 0.4
+    line_share: float = 0.1
+    least_auc: float = 0.55
+    label_difference: float = 0.05
 
     def __post_init__(self) -> None:
         wrong = [
@@ -103,7 +156,7 @@ class Limits:
             return False
         if isinstance(default, int):  # a count
             return isinstance(value, int) and value >= 0
-        unbounded = name in ("control_ratio", "painted_ratio", "nuisance_share")
+        unbounded = name.endswith(("_ratio", "_share", "_gain"))
         return 0 <= value < math.inf and (unbounded or value <= 1)
 
     @classmethod
@@ -169,16 +222,22 @@ class Verdict:
     origin
         "real" or "synthetic".
     outcome
-        "looks at the penumbra", "does not look at the penumbra" or "undecided".
-    swayed_by
-        Nuisance interventions that change the answer although they should not.
+        "honest so far", "convicted" or "undecided".
     sentence
         The same in words, with the numbers.
+    convicted_of
+        What the answer rests on although it must not, what weighs most first.
+    needs
+        Without what the answer changes, as it should.
+    swayed_by
+        What changes the answer more than its limit allows, but not provably so.
     """
 
     origin: str
     outcome: Outcome
     sentence: str
+    convicted_of: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
     swayed_by: tuple[str, ...] = ()
 
 
@@ -193,8 +252,8 @@ class Report:
     verdicts
         One an origin.
     tables
-        Rows (mappings of plain values) by table: "structures", "localisation", "confusion",
-        "reliability", "left_out".
+        Rows (mappings of plain values) by table, such as "structures", "confusion", "left_out";
+        of spectra "windows"; of maps "localisation", "sensitivity", "faithfulness".
     settings
         Hash of the classifier, methods, limits, seed, number of resamples.
     """
@@ -206,8 +265,8 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """Return 0 if no check fails, else 1."""
-        return int(any(check.verdict == "fails" for check in self.checks))
+        """Return 1 if a check of the model fails, else 0: maps do not make a model a cheat."""
+        return int(any(check.verdict == "fails" and not check.method for check in self.checks))
 
     @property
     def verdict(self) -> str:
@@ -237,11 +296,16 @@ class Report:
         rows += [_text_row(check) for check in judged]
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-        summary = (
-            f"{self.count('holds')} checks hold, {self.count('fails')} fail, "
-            f"{self.count('informs')} inform."
-        )
-        return "\n".join([*self._verdict_lines(), "", *lines, "", summary]) + "\n"
+        return "\n".join([*self._verdict_lines(), "", *lines, "", *self._summary()]) + "\n"
+
+    def _summary(self) -> list[str]:
+        """Return how many checks of the model hold or fail, and apart from them those of maps."""
+        said = Counter(("of maps " * bool(c.method), c.verdict) for c in self.checks)
+        return [
+            f"{said[of, 'holds']} checks {of}hold, {said[of, 'fails']} fail, "
+            f"{said[of, 'informs']} inform."
+            for of in dict.fromkeys(["", *(of for of, _ in said)])
+        ]
 
     def _verdict_lines(self) -> list[str]:
         return [verdict.sentence for verdict in self.verdicts] or ["no structures to judge"]
@@ -256,18 +320,22 @@ def judge(
     limits: Limits,
     limit: float = math.nan,
     sense: Sense = "",
-    by: Literal["low", "value"] = "value",
+    by: Literal["low", "value", "interval"] = "value",
     reason: str = "",
     method: str = "",
 ) -> Check:
-    """Return the check of a number against a limit, by its value or by its lower bound.
+    """Return the check of a number against a limit.
 
-    It only informs when there is no limit, the number is undefined, there are too few structures,
-    or a lower bound is asked of too few regions.
+    By its value; by its lower bound, where the burden of proof lies on the claim; or by its
+    interval, where many checks are made and each failure accuses: the value must not pass the
+    limit, but only an interval wholly beyond it fails. Between the two the check informs.
+
+    It only informs, too, when there is no limit, the number is undefined, there are too few
+    structures, or a bound is asked of too few regions.
     """
     judged = found.low if by == "low" and not math.isnan(found.low) else found.value
     few = structures < limits.min_structures
-    unproven = by == "low" and found.n_groups < limits.min_regions
+    unproven = by != "value" and found.n_groups < limits.min_regions
     notes = [reason] if reason else []
     if found.n_groups < limits.trusted_regions:
         notes.append(f"{_regions(found.n_groups)}: the interval is not to be trusted")
@@ -275,8 +343,11 @@ def judge(
         notes.append(f"{structures} structures are fewer than {limits.min_structures}")
     verdict: Literal["holds", "fails", "informs"] = "informs"
     if sense and not (few or unproven or math.isnan(judged)):
-        holds = judged >= limit if sense == "at least" else judged <= limit
-        verdict = "holds" if holds else "fails"
+        verdict = "holds" if _within(judged, limit, sense) else "fails"
+        nearest = found.high if sense == "at least" else found.low
+        if by == "interval" and verdict == "fails" and _within(nearest, limit, sense):
+            verdict = "informs"
+            notes.append(BEYOND)
     return Check(
         name=name,
         group=group,
@@ -293,6 +364,10 @@ def judge(
     )
 
 
+def _within(value: float, limit: float, sense: Sense) -> bool:
+    return value >= limit if sense == "at least" else value <= limit
+
+
 def _regions(number: int) -> str:
     return "1 region" if number == 1 else f"{number} regions"
 
@@ -303,7 +378,7 @@ def _text_row(check: Check) -> tuple[str, ...]:
     return (
         check.verdict,
         check.name,
-        check.group,
+        f"{check.group} · {check.method}" if check.method else check.group,
         f"{check.value:.3g}{interval}",
         f"{sign} {check.limit:.3g}",
         str(check.structures),

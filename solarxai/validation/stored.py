@@ -9,13 +9,17 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from solarxai import registry
+from solarxai.attribution import parse_explainers
 from solarxai.classifier import Classifier
 from solarxai.errors import ValidationError
+from solarxai.explainers import Explainer
 from solarxai.query import SaliencyStore
+from solarxai.validation.causal.nuisances import Amplitudes
 from solarxai.validation.report import Limits, Report
-from solarxai.validation.verdict import Progress, validate_samples
+from solarxai.validation.verdict import TESTS, Progress, Test, validate_samples
 
-__all__ = ["load_classifier", "stored_samples", "validate"]
+__all__ = ["load_classifier", "stored_explainers", "stored_samples", "validate"]
 
 
 def validate(
@@ -23,14 +27,16 @@ def validate(
     *,
     methods: Sequence[str] | None = None,
     run: str | None = None,
+    tests: Sequence[Test] = TESTS,
     n_bootstrap: int = 1000,
     seed: int = 0,
     limits: Limits | Mapping[str, Any] | None = None,
+    amplitudes: Amplitudes | Mapping[str, Any] | None = None,
     max_structures: int | None = None,
-    null_structures: int = 64,
+    tested_structures: int = 64,
     progress: Progress | None = None,
 ) -> Report:
-    """Return whether the classifier of a store looks at the penumbra, and what the maps show.
+    """Return what the classifier of a store answers to, and what its maps show.
 
     Parameters
     ----------
@@ -40,7 +46,7 @@ def validate(
         Explainers to judge; None means all that the runs have in common, an empty list none.
     run
         Run key, or its first characters; None means all runs.
-    n_bootstrap, seed, limits, max_structures, null_structures, progress
+    tests, n_bootstrap, seed, limits, amplitudes, max_structures, tested_structures, progress
         As for `validate_samples`.
 
     Raises
@@ -54,15 +60,35 @@ def validate(
     report = validate_samples(
         samples,
         load_classifier(store, samples.attrs["runs"]),
-        samples.attrs["methods"],
+        stored_explainers(store, samples.attrs["runs"], samples.attrs["methods"]),
+        tests=tests,
         n_bootstrap=n_bootstrap,
         seed=seed,
         limits=limits,
+        amplitudes=amplitudes,
         max_structures=max_structures,
-        null_structures=null_structures,
+        tested_structures=tested_structures,
         progress=progress,
     )
     return replace(report, settings={**report.settings, "runs": samples.attrs["runs"]})
+
+
+def stored_explainers(
+    store: SaliencyStore, runs: Sequence[str], methods: Sequence[str]
+) -> dict[str, Explainer | None]:
+    """Return the methods with the options that the first of the runs records, by name of the map.
+
+    None for a map that is of no method of this library.
+    """
+    recorded = store.segment(runs[0]).provenance.get("explainers", {})
+    return {name: _recorded(name, recorded.get(name, {})) for name in methods}
+
+
+def _recorded(name: str, options: Mapping[str, Any]) -> Explainer | None:
+    entry = {"method": name, **options}
+    if entry["method"] not in registry.names("solarxai.explainers"):
+        return None
+    return parse_explainers([{**entry, "name": name}])[name]
 
 
 def stored_samples(

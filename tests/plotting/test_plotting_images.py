@@ -12,7 +12,7 @@ from solarxai import plotting
 from solarxai.classifier import Classifier, InputContract
 from solarxai.schema import PENUMBRA, QUIET, mock_samples
 from solarxai.validation import validate_samples
-from solarxai.validation.interventions import cut_patches
+from solarxai.validation.causal.interventions import cut_patches
 
 
 class Dark(nn.Module):

@@ -22,7 +22,7 @@ def test_a_scene_depends_on_seed_and_index_alone():
     assert not np.array_equal(first.counts, other.counts)
 
 
-@pytest.mark.parametrize("mode", ["natural", "matched", "adversarial"])
+@pytest.mark.parametrize("mode", ["natural", "matched", "adversarial", "paired", "mixed"])
 def test_each_region_has_as_many_sunspots_as_pores(mode):
     for number in range(3):
         scenes = [draw_scene(0, number * MEMBERS + k, mode=mode) for k in range(MEMBERS)]
@@ -76,6 +76,18 @@ def test_counterfactuals_differ_only_where_the_penumbra_was():
         assert np.array_equal(*dark)
         lost = with_fan.truth["penumbra"].sum() - without.truth["penumbra"].sum()
         assert lost > 10
+
+
+@pytest.mark.parametrize(
+    ("mode", "turns"),
+    [("paired", ["matched", "adversarial"]), ("mixed", ["natural", "matched", "adversarial"])],
+)
+def test_regions_take_modes_in_turns(mode, turns):
+    for number in range(2 * len(turns)):
+        index = number * MEMBERS + 1
+        one, other = (draw_scene(4, index, mode=m) for m in (mode, turns[number % len(turns)]))
+        for word in ("mode", "pair", "seed", "slot", "structures", "region"):
+            assert getattr(one, word) == getattr(other, word)
 
 
 def test_only_the_centre_is_asked_about_where_scenes_come_in_pairs():
@@ -149,7 +161,7 @@ def test_real_and_synthetic_granulation_have_the_same_contrast(real_data):
 @pytest.mark.parametrize(
     ("index", "options", "message"),
     [
-        (0, {"mode": "matchd"}, "mode 'matchd' is not one of natural, matched, adversarial"),
+        (0, {"mode": "matchd"}, "mode 'matchd' is not one of natural, matched, adversarial, paired, mixed"),
         (-1, {}, "index -1 is negative"),
         (0, {"size": 64}, "size 64 is less than 96"),
     ],

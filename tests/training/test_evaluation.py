@@ -31,7 +31,7 @@ def test_the_probability_is_the_logistic_of_the_margin():
 
 def test_regions_alike_leave_no_spread_but_accuracy_keeps_its_binomial_width():
     found = evaluate(TRUTH, MARGIN, regions=REGIONS, n=50)
-    assert found.scores["tss"].low == found.scores["tss"].high
+    assert found.scores["tss"].low == pytest.approx(found.scores["tss"].high)
     assert found.scores["accuracy"].low == pytest.approx(0.566, abs=0.002)
     assert found.scores["accuracy"].high == pytest.approx(0.885, abs=0.002)
 
@@ -55,7 +55,8 @@ def test_a_column_that_gives_the_label_away_is_convicted_and_noise_is_not():
     found = shortcut_scores(samples, n=100, seed=0)
     assert set(found) == set(SHORTCUTS)
     assert found["area_mm2"]["accuracy"].value > 0.97
-    assert found["area_mm2"]["roc_auc"].low > 0.97
+    assert found["area_mm2"]["roc_auc"].value > 0.97
+    assert found["area_mm2"]["roc_auc"].low > 0.85
     for column in ("minimum_intensity", "integrated_deficit_mm2"):
         assert abs(found[column]["accuracy"].value - 0.5) < 0.14
         assert found[column]["accuracy"].n_groups == 30

@@ -12,8 +12,11 @@ from torch import Tensor, nn
 
 from solarxai.classifier import Classifier, InputContract
 from solarxai.schema import PENUMBRA, mock_samples
+from solarxai.validation.causal.nuisances import Amplitudes
 
 SIZE = 32
+GENTLE = Amplitudes(brightness=0.01, zoom=1.05, foreshortening=0.95)
+"""`Rim` counts pixels within two sharp intensities: it is honest, but not robust."""
 
 
 class Rim(nn.Module):
@@ -105,3 +108,9 @@ def spots() -> xr.Dataset:
     samples["flat"] = (dims, np.ones_like(rim))
     samples["penumbra"] = (dims, rim)
     return samples
+
+
+@pytest.fixture(scope="session")
+def gentle() -> Amplitudes:
+    """Return nuisances under which the honest network keeps its answers."""
+    return GENTLE

@@ -83,8 +83,8 @@ def test_an_unknown_limit_is_refused_with_the_near_name():
         ("accuracy", -0.1),
         ("control_ratio", math.inf),
         ("min_structures", 2.5),
-        ("shift_px", True),
-        ("noise", "0.1"),
+        ("min_regions", True),
+        ("swap_flip", "0.1"),
     ],
 )
 def test_a_limit_out_of_range_is_refused(name, value):
@@ -114,6 +114,25 @@ def report(*verdicts):
 def test_one_failing_check_gives_exit_code_one():
     assert report("holds", "informs").exit_code == 0
     assert report("holds", "fails").exit_code == 1
+
+
+def test_a_map_that_fails_convicts_no_model():
+    of_map = Check(name="x", group="g", value=1.0, verdict="fails", method="gradient")
+    made = Report(checks=(of_map,), verdicts=())
+    assert (made.exit_code, made.count("fails")) == (0, 1)
+    assert Report(checks=(of_map, *report("fails").checks), verdicts=()).exit_code == 1
+
+
+def test_the_text_counts_checks_of_maps_apart():
+    of_map = Check(name="x", group="g", value=1.0, verdict="fails", method="gradient")
+    text = Report(checks=(of_map, *report("holds").checks), verdicts=()).text()
+    assert text.endswith(
+        "\n1 checks hold, 0 fail, 0 inform.\n0 checks of maps hold, 1 fail, 0 inform.\n"
+    )
+
+
+def test_a_gain_may_exceed_that_of_the_best_order_known():
+    assert Limits(deletion_gain=1.5).deletion_gain == 1.5
 
 
 def test_the_text_has_the_verdict_and_what_holds_or_fails():

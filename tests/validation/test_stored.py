@@ -9,12 +9,14 @@ import torch
 from solarxai.attribution import attribute
 from solarxai.classifier import Classifier, InputContract
 from solarxai.errors import QueryError, ValidationError
+from solarxai.explainers.expected_gradients import ExpectedGradients
 from solarxai.explainers.gradient import Gradient
 from solarxai.models.residual_cnn import ResidualCNN
 from solarxai.query import open_store
 from solarxai.schema import mock_samples
 from solarxai.store import create_store
 from solarxai.validation import load_classifier, stored_samples, validate
+from solarxai.validation.stored import stored_explainers
 
 METHODS = {"gradient": Gradient()}
 
@@ -31,13 +33,13 @@ def untrained(seed):
     )
 
 
-def write(path, classifier, *, run, samples, methods=METHODS):
+def write(path, classifier, *, run, samples, methods=METHODS, provenance=None):
     maps = attribute(samples, classifier, methods)
     segment = create_store(path).begin(
         samples,
         list(methods),
         run_key=run,
-        provenance={},
+        provenance=provenance or {},
         checkpoint=classifier.to_bytes(),
         variables=maps.isel(sample=slice(1)),
     )
@@ -52,8 +54,12 @@ def store(tmp_path_factory):
     return open_store(path)
 
 
-def test_a_store_is_validated_with_its_own_classifier(store):
-    report = validate(store, n_bootstrap=20)
+@pytest.fixture(scope="module")
+def report(store):
+    return validate(store, n_bootstrap=20, tests=["localisation"])
+
+
+def test_a_store_is_validated_with_its_own_classifier(report):
     assert report.settings["classifier"] == untrained(0).hash
     assert report.settings["runs"] == ["first"]
     assert report.settings["methods"] == ["gradient"]
@@ -62,16 +68,54 @@ def test_a_store_is_validated_with_its_own_classifier(store):
     assert same.verdict == "holds"
 
 
-def test_random_weights_stand_beside_the_maps(store):
-    report = validate(store, n_bootstrap=20)
+def test_random_weights_stand_beside_the_maps(report):
     rows = [r for r in report.tables["localisation"] if r["quantity"] == "AUC"]
     beside = {row["method"]: row["random weights"] for row in rows}
     assert 0 < beside["gradient"] < 1
 
 
-def test_an_untrained_network_is_not_acquitted(store):
-    report = validate(store, n_bootstrap=20)
-    assert report.verdicts[0].outcome != "looks at the penumbra"
+def test_an_untrained_network_is_not_acquitted(report):
+    assert report.verdicts[0].outcome != "honest so far"
+
+
+def test_all_tests_of_maps_are_made_of_a_store(store):
+    report = validate(store, n_bootstrap=20, max_structures=6, tested_structures=4)
+    assert report.settings["tests"] == ["localisation", "randomisation", "faithfulness"]
+    assert report.tables["sensitivity"][0]["method"] == "gradient"
+    assert "gradient" in {row["method"] for row in report.tables["faithfulness"]}
+
+
+def recorded(path, explainers):
+    write(path, untrained(0), run="r", samples=mock_samples(4), methods={"slope": Gradient()},
+          provenance={"explainers": explainers})  # fmt: skip
+    return stored_explainers(open_store(path), ["r"], ["slope", "expected_gradients", "mine"])
+
+
+def test_explainers_are_rebuilt_with_the_options_that_the_run_records(tmp_path):
+    found = recorded(
+        tmp_path / "store",
+        {
+            "slope": {"method": "gradient"},
+            "expected_gradients": {"method": "expected_gradients", "samples": 3},
+            "mine": {"method": "someone_elses"},
+        },
+    )
+    assert found == {
+        "slope": Gradient(), "expected_gradients": ExpectedGradients(samples=3), "mine": None
+    }  # fmt: skip
+
+
+def test_older_runs_that_record_options_alone_are_named_by_their_method(tmp_path):
+    found = recorded(tmp_path / "store", {"expected_gradients": {"samples": 5}, "slope": {}})
+    assert found["expected_gradients"] == ExpectedGradients(samples=5)
+    assert found["slope"] is None
+
+
+def test_runs_that_record_no_explainers_have_the_methods_own_options(tmp_path):
+    path = tmp_path / "store"
+    write(path, untrained(0), run="r", samples=mock_samples(4))
+    found = stored_explainers(open_store(path), ["r"], ["gradient", "mine"])
+    assert found == {"gradient": Gradient(), "mine": None}
 
 
 def test_a_sample_that_two_runs_explained_counts_once(store, tmp_path):
@@ -90,7 +134,7 @@ def test_runs_of_two_classifiers_must_be_told_apart(tmp_path):
     with pytest.raises(ValidationError, match="2 runs explain 2 classifiers"):
         validate(open_store(path))
     assert load_classifier(open_store(path), ["second"]).hash == untrained(1).hash
-    report = validate(open_store(path), run="second", n_bootstrap=20)
+    report = validate(open_store(path), run="second", n_bootstrap=20, tests=[])
     assert report.settings["classifier"] == untrained(1).hash
 
 

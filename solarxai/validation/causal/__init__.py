@@ -1,0 +1,1 @@
+"""What the score does when the image is changed: on this the verdict rests."""

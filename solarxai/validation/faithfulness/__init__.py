@@ -1,0 +1,1 @@
+"""Whether the score goes with what a map marks."""

@@ -1,0 +1,1 @@
+"""Where maps put their attribution, and where unrelated maps and masks would."""

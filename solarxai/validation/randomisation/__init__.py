@@ -1,0 +1,1 @@
+"""Whether maps change when the network forgets, or learns labels that mean nothing."""

@@ -1,0 +1,1 @@
+"""Networks on spectra: which lines they need, and what must not sway them."""
