@@ -16,6 +16,7 @@ from solarxai import blocks, splits, training
 from solarxai.provenance import write_atomically
 from solarxai.schema import SPECTROGRAM, kind_of
 from solarxai.spectrograms import flatten
+from solarxai.training.biased import Bias, select
 from solarxai.workflow import Cluster, Outcome
 from solarxai.workflow.progress import Progress
 
@@ -50,6 +51,7 @@ def run(
     gap_hours: Hours | None = None,
     per: Per = "spectrum",
     keep_epochs: bool = False,
+    bias: Bias | None = None,
     **options: Any,
 ) -> Outcome:
     """Write `out/classifier.safetensors`, `training.json` and `split.json`, and tell the scores.
@@ -76,6 +78,8 @@ def run(
         patches are always shown whole.
     keep_epochs
         Keep the classifier of every epoch in `out/epochs/`.
+    bias
+        Learn from those samples alone that an archive with this bias would hold.
     **options
         Those of `solarxai.training.train`.
     """
@@ -90,6 +94,8 @@ def run(
         samples = splits.naive_split(
             opened, by=split_by, fractions=fractions, seed=int(options["seed"])
         )
+    if bias is not None:
+        samples = select(samples, bias, seed=int(options["seed"]))
     shown = shown_to_network(samples, per)
     epochs = int(options["epochs"]) * int(options["members"])
     if keep_epochs:
@@ -117,7 +123,10 @@ def shown_to_network(samples: xr.Dataset, per: Per) -> xr.Dataset:
 def _written(trained: training.Training, samples: xr.Dataset, out: Path) -> Outcome:
     files = out / "classifier.safetensors", out / "training.json", out / "split.json"
     trained.classifier.save(files[0])
-    write_atomically(files[1], json.dumps(trained.record(), indent=1, sort_keys=True).encode())
+    record = trained.record()
+    if "bias" in samples["split"].attrs:
+        record["bias"] = samples["split"].attrs["bias"]
+    write_atomically(files[1], json.dumps(record, indent=1, sort_keys=True).encode())
     sides = dict(zip(samples["sample_id"].values, samples["split"].values, strict=True))
     write_atomically(files[2], json.dumps(sides, indent=0, sort_keys=True).encode())
     scores = trained.metrics["test"].scores

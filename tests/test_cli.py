@@ -64,7 +64,7 @@ def test_help_imports_nothing_heavy():
         (["synth", "hmi", "out", "--n"], "'--n' is not an option with a value"),
         (["synth", "hmi", "out", "--n", "many"], "synth.n: Input should be a valid integer"),
         (["synth", "hmi", "out", "--n", "0"], "draw 1 image or more"),
-        (["synth", "hmi", "out", "--mode", "match"], "'natural', 'matched' or 'adversarial'"),
+        (["synth", "hmi", "out", "--mode", "match"], "'natural', 'matched', 'adversarial', 'paired' or 'mixed'"),
         (["ingest", "out"], "the step 'ingest' reads what 'synth' makes"),
         (["ingest", "out", "--catalog", "good.yaml"], "ingest.catalog: "),
         (["train", "out"], "the step 'train' reads what 'ingest' or 'ingest_iris' makes"),
@@ -77,6 +77,9 @@ def test_help_imports_nothing_heavy():
         (["query", "good.yaml"], "not a store"),
         (["verify", "."], "not a store"),
         (["validate", "."], "not a store"),
+        (["validate", ".", "--limit", "accuracy"], "--limit 'accuracy' is no limit with a value"),
+        (["validate", ".", "--limit", "acuracy=0.9"], "Did you mean 'accuracy'?"),
+        (["validate", ".", "--limit", "accuracy=high"], "accuracy = 'high' are out of range"),
         (["methods", "gradiant"], "Did you mean 'gradient'?"),
         (["catalog", "check", "none.yaml"], "no such catalog"),
         (["catalog", "check", "bad.yaml"], "is not YAML"),
@@ -176,6 +179,18 @@ def test_the_help_of_a_stage_lists_the_options_of_its_pipeline(solarxai):
     assert code == 0
     assert "--epochs  int [" in told
     assert "--cluster" not in told
+
+
+def test_the_help_of_validate_teaches_its_exit_codes(solarxai):
+    code, told, _ = solarxai("validate", "--help")
+    assert code == 0
+    words = " ".join(told.split())
+    assert "0, no check of the model fails" in words
+    assert "1, one fails, as where the model is convicted" in words
+    assert "2, unable to judge" in words
+    assert "Failing checks of maps do not count" in words
+    for option in ("--report", "--junit", "--limit", "--test", "--method", "--run", "--json"):
+        assert option in words
 
 
 def test_a_catalog_is_compared_with_its_files(solarxai, tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
@@ -19,6 +19,7 @@ from solarxai.cli._words import (
     Settings,
     Workers,
     WorkflowPath,
+    fraction,
     typed_options,
 )
 
@@ -37,6 +38,7 @@ __all__ = [
     "synth_hmi",
     "synth_iris",
     "train",
+    "work",
 ]
 
 
@@ -183,6 +185,24 @@ def attribute(ctx: typer.Context, out: Out, cluster: ClusterName = None) -> None
     _stage("attribute", ctx, out, cluster)
 
 
+@app.command()
+def work(
+    out: Out,
+    part: Annotated[str, typer.Option(help="Which part of how many, as 0/8.")],
+) -> None:
+    """Do one part of the units that `solarxai run --cluster array` has written down in OUT.
+
+    **Example**: `solarxai work runs/mine --part 3/8`
+    """
+    from solarxai.workflow.orders import do_part
+
+    number, parts = fraction(part, "--part")
+    made = do_part(out / "work", part=number, of=parts, progress=follow(None))
+    typer.echo(f"{made.done} done, {made.skipped} there already, {made.failed} failed")
+    if made.failed:
+        raise typer.Exit(2)
+
+
 def _stage(name: str, ctx: typer.Context, out: Path, cluster: str | None) -> None:
     """Run one step alone; what stands behind `--` on the line are its options."""
     from solarxai.workflow import single_step
@@ -196,9 +216,12 @@ def _stage(name: str, ctx: typer.Context, out: Path, cluster: str | None) -> Non
 def _placed(workflow: Workflow, cluster: str | None, workers: int | None) -> Workflow:
     from dataclasses import replace
 
+    from solarxai.workflow import spelled_placement
+
+    beside = workflow.cluster
     return replace(
         workflow,
-        cluster=workflow.cluster if cluster is None else cluster,
+        cluster=beside if cluster is None else spelled_placement(cluster, beside=beside),
         workers=workflow.workers if workers is None else workers,
     )
 
@@ -208,7 +231,7 @@ def _carry_out(workflow: Workflow, out: Path, *, resume: bool) -> None:
     from solarxai.workflow.execution import execute
     from solarxai.workflow.summary import describe_results
 
-    cluster = make_cluster(workflow.cluster, workers=workflow.workers)
+    cluster = make_cluster(workflow.cluster, workers=workflow.workers, folder=out)
     progress = follow(out)
     try:
         results = execute(workflow, out=out, cluster=cluster, progress=progress, resume=resume)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -11,7 +11,7 @@ from solarxai.cli._application import app
 from solarxai.cli._telling import follow, print_rows
 from solarxai.cli._words import AsJson, Methods, RunKey, StorePath, between, scores
 
-__all__ = ["methods", "movie", "query", "validate", "verify"]
+__all__ = ["methods", "movie", "query", "verify"]
 
 
 @app.command()
@@ -59,41 +59,6 @@ def query(
     kept = [name for name in columns if name in found.variables]
     table = found[kept].to_dataframe().reset_index(drop=True)[kept]
     print_rows([dict(row) for _, row in table.iterrows()], as_json=as_json)
-
-
-@app.command()
-def validate(
-    store: StorePath,
-    report: Annotated[
-        Path | None, typer.Option(help="Folder for a page with figures: index.html, report.json.")
-    ] = None,
-    method: Annotated[
-        list[str] | None, typer.Option(help="Methods to test; may be repeated.")
-    ] = None,
-    run_key: RunKey = None,
-    as_json: AsJson = False,
-) -> None:
-    """Test what the maps of a store mean; exit 0 if all checks hold, 1 if one fails, 2 if unable.
-
-    **Example**: `solarxai validate runs/demo/store --json`
-    """
-    from solarxai import validation
-    from solarxai.query import open_store
-
-    opened = open_store(store)
-    chosen: dict[str, Any] = {"methods": method, "run": run_key}
-    with follow(None).stage("validate", unit="checks") as stage:
-        made = validation.validate(opened, progress=stage.reach, **chosen)
-    if report is not None:
-        from solarxai.page import write_page
-
-        samples = validation.stored_samples(opened, **chosen)
-        report.mkdir(parents=True, exist_ok=True)
-        classifier = validation.load_classifier(opened, samples.attrs["runs"])
-        write_page(made, samples, classifier, report / "index.html")
-        (report / "report.json").write_text(made.to_json())
-    typer.echo(made.to_json() if as_json else made.text(), nl=False)
-    raise typer.Exit(made.exit_code)
 
 
 @app.command()

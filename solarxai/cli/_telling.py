@@ -61,4 +61,4 @@ def tell(error: Exception) -> int:
             "Run again with --debug and report what it prints."
         )
     typer.echo(f"solarxai: {text}", err=True)
-    return 2
+    return int(getattr(error, "exit_code", 2))

@@ -19,9 +19,14 @@ WorkflowPath = Annotated[
 StorePath = Annotated[Path, typer.Argument(help="A store, such as runs/demo/store.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 ClusterName = Annotated[
-    str | None, typer.Option("--cluster", help="Where units of work run: none or local.")
+    str | None,
+    typer.Option(
+        "--cluster",
+        help="Where units of work run: none, local, slurm or array; or, with options, "
+        "'{kind: slurm, partition: long}'.",
+    ),
 ]
-Workers = Annotated[int | None, typer.Option(min=1, help="Processes of the cluster.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes or jobs of the cluster.")]
 Resume = Annotated[
     bool,
     typer.Option(
@@ -64,6 +69,16 @@ def scores(text: str | None) -> tuple[float, float] | None:
         return None
     low, high = ends
     return (-math.inf if low is None else low, math.inf if high is None else high)
+
+
+def fraction(text: str, name: str) -> tuple[int, int]:
+    """Return (I, N) of "I/N"."""
+    from solarxai.errors import WorkflowError
+
+    low, _, high = text.partition("/")
+    if not (low.isdecimal() and high.isdecimal()):
+        raise WorkflowError(f"{name} {text!r} is not I/N", remedy=f"Write it as {name} 0/8.")
+    return int(low), int(high)
 
 
 def typed_options(words: Sequence[str]) -> dict[str, Any]:

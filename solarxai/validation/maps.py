@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from solarxai.attribution.inputs import as_rows
 from solarxai.classifier import Classifier
 from solarxai.errors import ValidationError
 from solarxai.explainers import Explainer
@@ -24,6 +25,7 @@ from solarxai.validation.localisation.significance import significance_rows
 from solarxai.validation.randomisation.checks import randomisation_checks, sensitivities
 from solarxai.validation.randomisation.weights import randomisation_test
 from solarxai.validation.report import Check, Limits, Resampling
+from solarxai.validation.selection import evenly
 
 __all__ = ["MapTests", "economical", "judge_maps"]
 
@@ -31,7 +33,7 @@ Progress = Callable[[int, int, str], None]
 Rows = list[dict[str, Any]]
 
 _SAMPLES, _STEPS = 50, 64
-_RANDOMISED, _PROBED = 16, 24
+_RANDOMISED, _PROBED, _SPECTRA = 16, 24, 48
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,9 +142,12 @@ class _Run:
         unknown = _forgotten(foreign, "not a method of this library")
         if not self.explainers:
             return MapTests(left_out=unknown)
+        plain = self.samples.drop_vars([*self.maps, "score", "predicted"], errors="ignore")
+        inputs = as_rows(evenly(plain, _RANDOMISED), self.classifier)
         try:
             found = randomisation_test(
-                self.samples, self.classifier, self.cheap(), modes=(), most=_RANDOMISED,
+                inputs, self.classifier, self.cheap(), modes=(),
+                most=_RANDOMISED if kind_of(inputs) is PATCH else _SPECTRA,
                 seed=self.resampling.seed, resampling=self.resampling, progress=self.tell,
             )  # fmt: skip
         except ValidationError as refusal:

@@ -57,6 +57,6 @@ def _describe(result: Result, stage: Stage | None) -> list[str]:
         told = f"there already, nothing done ({told.split(',')[0]} before)"
     elif stage is not None and stage.rate:
         told += f" ({stage.rate:.3g} {stage.unit}/s, {stage.seconds:.0f} s)"
-    lines = [f"{result.name:<11}{told}"]
+    lines = [f"{result.name:<10} {told}"]
     lines += [f"{_MARGIN}left out: {item['file']}: {item['error']}" for item in made.failures]
     return lines + [f"{_MARGIN}{name}: {value}" for name, value in made.figures.items()]

@@ -7,11 +7,11 @@ import astropy.units as u
 import numpy as np
 import pytest
 
-from pipelines import attention, attribute, ingest, train, validate
+from pipelines import attention, attribute, ingest, train
 from solarxai import blocks
 from solarxai.attention import describe_attention
 from solarxai.catalog import Catalog
-from solarxai.errors import ContractError, IngestError, QueryError
+from solarxai.errors import IngestError, QueryError
 from solarxai.ingest import open_observation
 from solarxai.query import open_store
 
@@ -160,11 +160,6 @@ def test_maps_of_spots_are_refused_with_the_step_that_takes_them(run_of_its_own)
     attribute.run(out=run_of_its_own, explainers=[{"method": "gradient"}], shard_size=8)
     with pytest.raises(QueryError, match=r"its rows are patches, not spectrograms.*`validate`"):
         attention.run(out=run_of_its_own)
-
-
-def test_maps_of_spectra_are_refused_by_the_validation_of_spots(spectra, tmp_path):
-    with pytest.raises(ContractError, match="spectra have the step `attention`"):
-        validate.run(out=tmp_path, store=spectra[0] / "store")
 
 
 def test_images_of_spots_are_not_made_of_rasters(spectra, tmp_path):

@@ -73,8 +73,9 @@ def test_a_shipped_workflow_is_a_sound_plan(path, monkeypatch, tmp_path):
         (tmp_path / name).touch()
     steps = [item.step.name for item in plan(load(path), out=None)]
     assert "train" in steps or "classifier" in steps
-    last = "attention" if "ingest_iris" in steps else "validate"
-    whole = ["train"] if path in _for_others() else ["attribute", last]
+    one_class = path.stem == "iris_flare_real"  # there is nothing to swap with
+    last = ["attention"] * ("ingest_iris" in steps) + ["validate"] * (not one_class)
+    whole = ["train"] if path in _for_others() else ["attribute", *last]
     assert steps[-len(whole) :] == whole
 
 
@@ -203,7 +204,32 @@ def test_validate_exits_with_its_verdict_and_writes_the_page(
     words = ("validate", finished[0] / "store", "--report", tmp_path / "report", "--json")
     code, out, _ = ask(monkeypatch, capsys, *words)
     assert code == json.loads(out)["exit_code"]
-    assert (tmp_path / "report" / "index.html").is_file()
+    names = {path.name for path in (tmp_path / "report").iterdir()}
+    assert names == {"index.html", "report.json", "report.junit.xml"}
+    assert (tmp_path / "report" / "report.json").read_text() == out
+
+
+def test_a_verdict_against_the_model_ends_the_run_with_0_and_validate_with_1(
+    finished, monkeypatch, capsys
+):
+    """Two epochs on 40 images teach nothing: a check of the model fails."""
+    out, ended = finished
+    made = json.loads((out / "report" / "report.json").read_text())
+    assert made["exit_code"] == 1
+    assert ended.returncode == 0
+    assert ask(monkeypatch, capsys, "validate", out / "store", "--test", "localisation")[0] == 1
+
+
+def test_labels_are_permuted_where_the_workflow_says_so(finished, tmp_path):
+    out = tmp_path / "labels"
+    shutil.copytree(finished[0], out)
+    ended = type_in(out, "--resume", "--set", "validate.label_randomisation=true")
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.count("there already, nothing done") == 4
+    made = json.loads((out / "report" / "report.json").read_text())
+    asked = {check["method"] for check in made["checks"] if check["name"].startswith("labels ")}
+    assert asked == {"gradient", "grad_cam"}
+    assert {row["method"] for row in made["tables"]["labels"]} == asked
 
 
 @pytest.mark.slow
