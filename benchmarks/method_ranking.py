@@ -67,7 +67,9 @@ def sunspots(samples: xr.Dataset) -> xr.Dataset:
     return samples.isel(sample=rows[spread]).drop_vars("header", errors="ignore").load()
 
 
-def at_equal_passes(name: str, classifier: Classifier, baselines: torch.Tensor) -> Explainer:
+def at_equal_passes(
+    name: str, classifier: Classifier, baselines: torch.Tensor, image: np.ndarray
+) -> Explainer:
     """Return the method with as many samples or steps as cost PASSES, as near as it can."""
     made = make_explainer(name)
     known = {option.name for option in fields(made)}
@@ -79,8 +81,9 @@ def at_equal_passes(name: str, classifier: Classifier, baselines: torch.Tensor) 
     if count is None:
         return made
     for _ in range(3):  # passes are nearly proportional to the number
-        spent = passes(made, classifier, baselines)
-        made = varied(made, **{count: max(2, round(getattr(made, count) * PASSES / spent))})
+        spent = passes(made, classifier, baselines, image)
+        number = round(getattr(made, count) * PASSES / spent)
+        made = varied(made, **{count: min(max(number, 2), PASSES)})
     return made
 
 
@@ -89,10 +92,11 @@ def varied(explainer: Explainer, **options: Any) -> Explainer:
     return replace(explainer, **options)
 
 
-def passes(explainer: Explainer, classifier: Classifier, baselines: torch.Tensor) -> int:
+def passes(
+    explainer: Explainer, classifier: Classifier, baselines: torch.Tensor, image: np.ndarray
+) -> int:
     """Return the images sent forward and backward for one image explained."""
-    x = classifier.tensor(np.ones((1, *classifier.contract.shape), dtype=np.float32))
-    x = x + 0.1 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    x = classifier.tensor(image[None])
     found = explainer(classifier.network, x, baselines=first(baselines, explainer))
     return int(found.passes.forward + found.passes.backward)
 
@@ -125,7 +129,8 @@ def ranked(
     name: str, samples: xr.Dataset, classifier: Classifier, baselines: torch.Tensor
 ) -> dict[str, Any]:
     """Return what is found of one method."""
-    explainer = at_equal_passes(name, classifier, baselines)
+    image = samples["image"].values[0]
+    explainer = at_equal_passes(name, classifier, baselines, image)
     start = time.process_time()
     maps = attribute(samples, classifier, {name: explainer}, baselines=baselines)[name].values
     spent = time.process_time() - start
@@ -144,7 +149,7 @@ def ranked(
     full = next(check for check in checks if "all" in check.name)
     return {
         "method": name,
-        "passes": passes(explainer, classifier, baselines),
+        "passes": passes(explainer, classifier, baselines, image),
         "seconds": spent / samples.sizes["sample"],
         "AUC": interval(area, samples),
         "beyond Sobel": interval(area - sobel, samples),
