@@ -2,6 +2,7 @@
 #   make demo       the river on a synthetic Sun, to a verdict      (~5 minutes after installation)
 #   make test       linters, types, layers and every fast test      (what continuous integration runs)
 #   make test-slow  the tests marked `slow`
+#   make test-slurm the tests marked `slurm`, on a Slurm of four nodes started for them
 #   make bench      the benchmarks whose figures stand in docs/     (half an hour)
 #   make clean      remove the environment and the demo's output
 
@@ -13,7 +14,7 @@ OUT ?= runs/demo
 export OMP_NUM_THREADS ?= 2
 export MPLBACKEND := Agg
 
-.PHONY: help install demo test test-slow lint bench format clean
+.PHONY: help install demo test test-slow test-slurm lint bench format clean
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -40,10 +41,13 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not gpu"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not gpu and not slurm"
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
+
+test-slurm: $(STAMP)
+	$(BIN)/python -m pytest -m slurm
 
 # Those that need real observations tell so: see the heads of the files.
 bench: demo

@@ -1,8 +1,9 @@
 """One YAML file, wholly checked before the first step runs; then run, resumed, told."""
 
+from solarxai.workflow.clusters import Cluster, Placement, make_cluster, spelled_placement
+from solarxai.workflow.options import options_of
 from solarxai.workflow.plan import (
     STEPS,
-    Cluster,
     Folder,
     InputFile,
     Outcome,
@@ -11,8 +12,6 @@ from solarxai.workflow.plan import (
     WorkflowFile,
     describe_options,
     load,
-    make_cluster,
-    options_of,
     single_step,
     sound,
 )
@@ -23,6 +22,7 @@ __all__ = [
     "Folder",
     "InputFile",
     "Outcome",
+    "Placement",
     "Step",
     "Workflow",
     "WorkflowFile",
@@ -32,4 +32,5 @@ __all__ = [
     "options_of",
     "single_step",
     "sound",
+    "spelled_placement",
 ]

@@ -14,7 +14,15 @@ from ruamel.yaml.error import YAMLError
 
 from solarxai.errors import WorkflowError
 
-__all__ = ["Complaint", "builtin", "line_of", "plain_complaints", "read_tree", "read_value"]
+__all__ = [
+    "Complaint",
+    "builtin",
+    "line_of",
+    "plain_complaints",
+    "read_tree",
+    "read_value",
+    "refusal",
+]
 
 
 @dataclass(frozen=True)
@@ -134,3 +142,13 @@ def builtin(node: Any) -> Any:
         if isinstance(node, kind):
             return kind(node)
     return node
+
+
+def refusal(path: Path | str, complaints: list[Complaint]) -> WorkflowError:
+    """Return the error that tells every complaint about a file at once, in the order of lines."""
+    ordered = sorted(complaints, key=lambda complaint: complaint.line)
+    texts = [f"line {c.line}: {c.text}" if c.line else c.text for c in ordered]
+    if len(texts) == 1:
+        return WorkflowError(f"{path}: {texts[0]}", remedy="Nothing was run.")
+    listed = "".join(f"\n  {text}" for text in texts)
+    return WorkflowError(f"{path}: {len(texts)} problems:{listed}\n", remedy="Nothing was run.")

@@ -13,10 +13,10 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Protocol, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 from pydantic import (
     AfterValidator,
@@ -25,12 +25,11 @@ from pydantic import (
     Field,
     ValidationError,
     ValidationInfo,
-    create_model,
 )
 from ruamel.yaml.comments import CommentedMap
 
 from solarxai.errors import SolarxaiError, WorkflowError
-from solarxai.registry import near_name
+from solarxai.workflow.clusters import Placement, read_placement
 from solarxai.workflow.file import (
     Complaint,
     builtin,
@@ -38,11 +37,12 @@ from solarxai.workflow.file import (
     plain_complaints,
     read_tree,
     read_value,
+    refusal,
 )
+from solarxai.workflow.options import GIVEN, located, options_of
 
 __all__ = [
     "STEPS",
-    "Cluster",
     "Folder",
     "InputFile",
     "Outcome",
@@ -51,15 +51,13 @@ __all__ = [
     "WorkflowFile",
     "describe_options",
     "load",
-    "make_cluster",
-    "options_of",
     "single_step",
     "sound",
 ]
 
 STEPS = (
-    "synth", "synth_iris", "ingest", "ingest_iris", "classifier", "train", "skill", "attribute",
-    "attention", "validate",
+    "synth", "synth_iris", "ingest", "ingest_iris", "classifier", "train", "skill", "subgroups",
+    "adversarial", "attribute", "attention", "validate",
 )  # fmt: skip
 """Steps in the order in which data flow through them."""
 
@@ -71,21 +69,6 @@ _EXCLUSIVE = (
     ("ingest", "ingest_iris", "a run holds images or spectra"),
 )
 """Steps that cannot stand in one workflow, and why."""
-
-_GIVEN = frozenset({"out", "cluster", "progress", "threads"})
-"""Parameters of a pipeline that the run supplies; all others are options."""
-
-
-class Cluster(Protocol):
-    """Where units of work run: in this process, in others, on other machines."""
-
-    def run(
-        self, function: Callable[..., Any], calls: Iterable[tuple[Any, ...]]
-    ) -> Iterator[tuple[int, Any]]:
-        """Yield (index of the call, its result or the `SolarxaiError` it raised) as they end."""
-
-    def close(self) -> None:
-        """Let go of processes and machines."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,16 +143,16 @@ class Workflow:
     threads
         Threads of torch in training and validation; part of every key.
     cluster
-        Where units of work run: a name of the group `solarxai.clusters`.
+        Where units of work run.
     workers
-        Processes of that cluster.
+        Processes, jobs or parts of that cluster.
     """
 
     name: str
     steps: tuple[Step, ...]
     seed: int = 0
     threads: int = 1
-    cluster: str = "none"
+    cluster: Placement = field(default_factory=Placement)
     workers: int = 2
 
 
@@ -182,7 +165,7 @@ class _Header(BaseModel):
     description: str = ""
     seed: int = Field(default=0, ge=0)
     threads: int = Field(default=1, ge=1)
-    cluster: str = "none"
+    cluster: Any = "none"
     workers: int = Field(default=2, ge=1)
 
 
@@ -253,7 +236,7 @@ def load(path: Path, *, settings: Iterable[str] = ()) -> Workflow:
     tree = read_tree(path)
     complaints = [*plain_complaints(tree), *_apply(settings, tree)]
     if complaints:
-        raise _refusal(path, complaints)
+        raise refusal(path, complaints)
     return _check(tree, path, folder=path.parent)
 
 
@@ -263,24 +246,13 @@ def single_step(name: str, options: Mapping[str, Any], *, seed: int, threads: in
     return _check(tree, Path(f"solarxai {name}"), folder=Path())
 
 
-def options_of(run: Callable[..., Any]) -> type[BaseModel]:
-    """Return the strict model of a pipeline's options, made from its signature."""
-    hints = get_type_hints(run, include_extras=True)
-    fields: dict[str, Any] = {}
-    for name, parameter in inspect.signature(run).parameters.items():
-        if name not in _GIVEN:
-            default = ... if parameter.default is parameter.empty else parameter.default
-            fields[name] = (hints[name], default)
-    return create_model("options", __config__=_STRICT, **fields)
-
-
 def describe_options(name: str) -> list[str]:
     """Return one line an option of a pipeline: its name, type and default."""
     run = _pipelines()[name].load()
     hints = get_type_hints(run)
     lines = []
     for option, parameter in inspect.signature(run).parameters.items():
-        if option not in _GIVEN:
+        if option not in GIVEN:
             kind = re.sub(r"[\w.]+\.(?=\w)", "", inspect.formatannotation(hints[option]))
             kind = re.sub(r"^Optional\[(.*)\]$|^(.*) \| None$", r"\1\2", kind)
             default = "" if parameter.default is parameter.empty else f" [{parameter.default}]"
@@ -288,27 +260,7 @@ def describe_options(name: str) -> list[str]:
     return lines
 
 
-def make_cluster(name: str, *, workers: int) -> Cluster:
-    """Return the cluster of that name, from the entry points `solarxai.clusters`.
-
-    Raises
-    ------
-    WorkflowError
-        when there is no such cluster.
-    """
-    known = {point.name: point for point in importlib.metadata.entry_points(group=_CLUSTERS)}
-    if name not in known:
-        raise WorkflowError(
-            f"cluster {name!r} is not one of {', '.join(sorted(known))}",
-            remedy=near_name(name, sorted(known)) or "Choose one of these names.",
-        )
-    made: Cluster = known[name].load()(workers=workers)
-    return made
-
-
-_CLUSTERS = "solarxai.clusters"
 _PIPELINES = "solarxai.pipelines"
-_STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 def _check(tree: CommentedMap, path: Path, *, folder: Path) -> Workflow:
@@ -320,7 +272,7 @@ def _check(tree: CommentedMap, path: Path, *, folder: Path) -> Workflow:
         header = _Header.model_validate_json(json.dumps(builtin(stray)))
     except ValidationError as error:
         header = _Header()
-        complaints += _located(error, tree, (), [*_Header.model_fields, *STEPS])
+        complaints += located(error, tree, (), [*_Header.model_fields, *STEPS])
     steps = []
     for name, block in blocks.items():
         if name not in pipelines:
@@ -330,11 +282,12 @@ def _check(tree: CommentedMap, path: Path, *, folder: Path) -> Workflow:
         options, found = _options(run, name, tree, block, seed=header.seed, folder=folder)
         complaints += found
         steps.append(Step(name=name, run=run, options=options))
-    complaints += [*_flow_complaints(tree, blocks), *_cluster_complaints(tree, header.cluster)]
+    cluster, found = read_placement(header.cluster, tree)
+    complaints += [*_flow_complaints(tree, blocks), *found]
     if complaints:
-        raise _refusal(path, complaints)
-    stated = header.model_dump(exclude={"name", "description"})
-    return Workflow(name=header.name or path.stem, steps=tuple(steps), **stated)
+        raise refusal(path, complaints)
+    stated = header.model_dump(exclude={"name", "description", "cluster"})
+    return Workflow(name=header.name or path.stem, steps=tuple(steps), cluster=cluster, **stated)
 
 
 def _options(
@@ -350,7 +303,7 @@ def _options(
     try:
         made = model.model_validate_json(json.dumps(given), context={"folder": folder})
     except ValidationError as error:
-        return {}, _located(error, tree, (name,), list(model.model_fields))
+        return {}, located(error, tree, (name,), list(model.model_fields))
     options = {key: getattr(made, key) for key in type(made).model_fields}
     check = getattr(sys.modules[run.__module__], "complaints", None)
     line = line_of(tree, (name,))
@@ -371,16 +324,6 @@ def _flow_complaints(tree: CommentedMap, blocks: Mapping[str, Any]) -> list[Comp
             text = f"{ingest}.catalog: the {synth} step makes the catalog; drop one of the two"
             found.append(Complaint(line_of(tree, (ingest, "catalog")), text))
     return found
-
-
-def _cluster_complaints(tree: CommentedMap, name: str) -> list[Complaint]:
-    known = sorted(importlib.metadata.entry_points(group=_CLUSTERS).names)
-    if not known:
-        return [Complaint(0, "cluster: none is installed; run `pip install -e .` again")]
-    if name in known:
-        return []
-    text = f"cluster: {name!r} is not one of {', '.join(known)}. {near_name(name, known)}"
-    return [Complaint(line_of(tree, ("cluster",)), text.rstrip())]
 
 
 def _pipelines() -> dict[str, importlib.metadata.EntryPoint]:
@@ -416,35 +359,3 @@ def _apply(settings: Iterable[str], tree: CommentedMap) -> list[Complaint]:
         else:
             node[last] = read_value(text)
     return found
-
-
-def _located(
-    error: ValidationError, tree: CommentedMap, stem: tuple[str, ...], known: list[str]
-) -> list[Complaint]:
-    found = []
-    for item in error.errors():
-        place = (*stem, *item["loc"])
-        words = ".".join(str(part) for part in place)
-        if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            text = f"{words}: unknown key. {_near(str(place[-1]), known, depth=len(item['loc']))}"
-        else:
-            text = f"{words}: {item['msg'].removeprefix('Value error, ')}"
-            if item["type"] not in ("value_error", "missing"):
-                text += f", not {item['input']!r:.60}"
-        found.append(Complaint(line_of(tree, place), text))
-    return found
-
-
-def _near(word: str, known: list[str], *, depth: int) -> str:
-    if depth > 1:
-        return "Remove it"
-    return near_name(word, known) or f"Known are {', '.join(sorted(known))}"
-
-
-def _refusal(path: Path, complaints: list[Complaint]) -> WorkflowError:
-    ordered = sorted(complaints, key=lambda complaint: complaint.line)
-    texts = [f"line {c.line}: {c.text}" if c.line else c.text for c in ordered]
-    if len(texts) == 1:
-        return WorkflowError(f"{path}: {texts[0]}", remedy="Nothing was run.")
-    listed = "".join(f"\n  {text}" for text in texts)
-    return WorkflowError(f"{path}: {len(texts)} problems:{listed}\n", remedy="Nothing was run.")

@@ -16,7 +16,6 @@ from solarxai.workflow import (
     Outcome,
     describe_options,
     load,
-    make_cluster,
     single_step,
     sound,
 )
@@ -262,12 +261,6 @@ def test_options_are_described_from_the_signature():
     assert describe_options("ingest") == ["--catalog  Path [None]", "--first  int [1]"]
     assert "--options  Mapping[str, Any] [None]" in describe_options("synth")
     assert not any("cluster" in line for line in describe_options("ingest"))
-
-
-def test_a_cluster_is_made_by_name():
-    assert make_cluster("local", workers=3).workers == 3
-    with pytest.raises(WorkflowError, match="cluster 'slurn' is not one of local, none"):
-        make_cluster("slurn", workers=1)
 
 
 def test_without_installed_pipelines_the_remedy_is_to_install(write, monkeypatch):

@@ -1,0 +1,167 @@
+"""Units written down are done in parts, once each, whoever starts them, however they end."""
+
+import functools
+import io
+import json
+import os
+import pickle
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from solarxai import provenance, registry
+from solarxai.errors import WorkflowError
+from solarxai.workflow import orders
+from solarxai.workflow.progress import Progress
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "work"
+
+
+def order(folder, number=7):
+    written = [(folder.parent / f"unit-{index}", b"x") for index in range(number)]
+    orders.write_order(folder, provenance.write_atomically, written)
+
+
+def units(folder):
+    return sorted(int(path.name[5:]) for path in folder.parent.glob("unit-*"))
+
+
+def part(folder, number, of):
+    made = orders.do_part(folder, part=number, of=of, progress=Progress())
+    return made.done, made.skipped, made.failed
+
+
+def test_parts_share_the_units_by_their_number(folder):
+    order(folder)
+    assert (folder / "waiting").read_text() == "7\n"
+    assert part(folder, 1, 3) == (2, 0, 0)
+    assert units(folder) == [1, 4]
+    assert part(folder, 0, 3) == (3, 0, 0)
+    assert part(folder, 2, 3) == (2, 0, 0)
+    assert units(folder) == list(range(7))
+    assert part(folder, 9, 10) == (0, 0, 0)
+
+
+def test_a_part_begun_again_goes_on_where_it_was_cut_off(folder):
+    order(folder)
+    part(folder, 0, 2)
+    (done,) = folder.glob("done-*-0-of-2.txt")
+    assert done.read_text().split() == ["0", "2", "4", "6"]
+    done.write_text("0\n2\n4")
+    (folder.parent / "unit-4").unlink()
+    assert part(folder, 0, 2) == (2, 2, 0)
+    assert units(folder) == [0, 2, 4, 6]
+    assert part(folder, 0, 2) == (0, 4, 0)
+
+
+def test_what_a_part_of_another_order_has_done_does_not_count(folder):
+    order(folder)
+    part(folder, 0, 1)
+    (done,) = folder.glob("done-*")
+    kept = done.read_text()
+    order(folder, number=8)
+    (folder / done.name).write_text(kept)
+    assert part(folder, 0, 1) == (8, 0, 0)
+
+
+def test_an_error_is_written_down_and_the_other_units_are_done(folder):
+    names = ["hmi", "hni", "hmi"]
+    orders.write_order(folder, registry.load, [("solarxai.instruments", name) for name in names])
+    assert orders.failure_of(folder) is None
+    assert part(folder, 0, 1) == (2, 0, 1)
+    failure = orders.failure_of(folder)
+    assert failure.remedy == "Did you mean 'hmi'?"
+    assert "hni" in failure.what
+
+
+@pytest.mark.parametrize("number", [-1, 3])
+def test_a_part_that_is_none_is_refused(folder, number):
+    order(folder)
+    with pytest.raises(WorkflowError, match=re.escape(f"there is no part {number} of 3")):
+        part(folder, number, 3)
+
+
+def test_without_an_order_the_remedy_is_to_write_one(folder):
+    with pytest.raises(WorkflowError, match="no units wait to be done here") as refused:
+        part(folder, 0, 1)
+    assert "--cluster array" in refused.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("written", "named"),
+    [
+        (pickle.dumps((os.system, [("true",)])), "posix.system"),
+        (pickle.dumps((eval, [("1",)])), "builtins.eval"),
+        (pickle.dumps((functools.reduce, [])), "functools.reduce"),
+        (b"csolarxai.workflow.orders\nshutil\n.", "solarxai.workflow.orders.shutil"),
+        (
+            b"\x80\x04\x8c\x18solarxai.workflow.orders\x8c\x0dshutil.rmtree\x93.",
+            "orders.shutil.rmtree",
+        ),
+        (b"cut", "not an order"),
+        (b"", "not an order"),
+    ],
+)
+def test_an_order_names_nothing_but_this_library(folder, written, named):
+    folder.mkdir()
+    (folder / "order.pickle").write_bytes(written)
+    with pytest.raises(WorkflowError, match="not an order of this version of solarxai") as refused:
+        part(folder, 0, 1)
+    assert named in str(refused.value)
+
+
+def test_an_order_may_name_paths_and_functions_with_bound_options(folder):
+    bound = functools.partial(registry.near_name, known=["method"])
+    orders.write_order(folder, bound, [("methud",)])
+    names = orders._Names(io.BytesIO((folder / "order.pickle").read_bytes()))
+    function, calls = names.load()
+    assert function(*calls[0]) == "Did you mean 'method'?"
+    assert part(folder, 0, 1) == (1, 0, 0)
+
+
+def test_a_part_on_the_line_says_what_it_did_and_exits_with_two_after_a_failure(tmp_path):
+    orders.write_order(tmp_path / "work", registry.load, [("solarxai.instruments", "hni")])
+    words = [sys.executable, "-c", "from solarxai.cli import main; main()", "work", str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    ended = subprocess.run(
+        [*words, "--part", "0/1"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 2
+    assert ended.stdout == "0 done, 0 there already, 1 failed\n"
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_part_killed_leaves_only_whole_units_behind(tmp_path):
+    folder = tmp_path / "work"
+    order(folder, number=600)
+    words = [sys.executable, "-c", "from solarxai.cli import main; main()", "work", str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    running = subprocess.Popen([*words, "--part", "0/1"], env=environment)
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.glob("unit-*"))) < 50 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    running.kill()
+    running.wait()
+    before = len(units(folder))
+    assert 50 <= before < 600
+    (done,) = folder.glob("done-*")
+    assert before - len(done.read_text().split()) in (0, 1)
+    done_now, skipped, failed = part(folder, 0, 1)
+    assert (done_now + skipped, failed) == (600, 0)
+    assert skipped >= before - 1
+    assert units(folder) == list(range(600))
+
+
+def test_a_failure_is_one_line_of_json(folder):
+    orders.write_order(folder, registry.load, [("solarxai.instruments", "hni")])
+    part(folder, 0, 1)
+    (path,) = Path(folder).glob("failed-*.jsonl")
+    (line,) = path.read_text().splitlines()
+    assert set(json.loads(line)) == {"what", "remedy"}
