@@ -22,18 +22,15 @@ from solarxai import attribution, blocks
 from solarxai.classifier import Classifier, InputContract
 from solarxai.errors import ContractError, SolarxaiError
 from solarxai.explainers import Explainer
-from solarxai.provenance import (
-    code_hash,
-    versions,
-    write_atomically,
-)
+from solarxai.provenance import code_hash, file_hash, versions, write_atomically
 from solarxai.schema import kind_of
 from solarxai.store import Store, create_store
 from solarxai.store.segment import Segment
 from solarxai.workflow import Cluster, Folder, Outcome, sound, tasks
 from solarxai.workflow.progress import Progress, Stage
+from solarxai.workflow.record import keep_record
 
-__all__ = ["OUTPUTS", "Explainers", "labelled", "run"]
+__all__ = ["OUTPUTS", "Explainers", "begin", "labelled", "run"]
 
 OUTPUTS = ("attribute.json", "baselines.npy")
 """No finished segment is ever removed: another configuration is another segment of the store."""
@@ -99,38 +96,68 @@ def run(
     """
     del threads
     progress = progress or Progress()
+    opened = _opened(out, store)
+    segment, file = begin(
+        out=out,
+        store=opened,
+        explainers=explainers,
+        split=split,
+        batch_size=batch_size,
+        shard_size=shard_size,
+        seed=seed,
+        baselines=out / "baselines.npy",
+    )
+    if store is None:
+        _drop_unfinished(opened, segment.run)
+    shared = (segment.path, explainers, file, batch_size)
+    with progress.stage("attribute", total=segment.n_rows, unit="samples") as stage:
+        _write_missing(segment, cluster or PlainLoop(), stage, shared)
+    return _sealed(opened, segment, stage, out)
+
+
+def begin(
+    *,
+    out: Path,
+    store: Store,
+    explainers: Explainers,
+    split: Split | None,
+    batch_size: Positive,
+    shard_size: Positive,
+    seed: int,
+    baselines: Path,
+) -> tuple[Segment, Path | None]:
+    """Return the segment of these options, begun now or before, and the file of its baselines.
+
+    Parameters are those of `run`, and the file to which baselines, if any, are written.
+
+    Raises
+    ------
+    ContractError
+        when samples and classifier do not fit, or there is no sample to attribute.
+    """
     checkpoint = out / "classifier.safetensors"
     classifier = Classifier.load(checkpoint)
     samples = _chosen(out, split, classifier)
     parsed = attribution.parse_explainers(explainers)
     drawn, place = _drawn(out, classifier, parsed, seed)
-    baselines = None if drawn is None else torch.from_numpy(drawn)
-    shaping: dict[str, Any] = {"baselines": baselines, "batch_size": batch_size}
-    opened = _opened(out, store)
+    tensor = None if drawn is None else torch.from_numpy(drawn)
+    shaping: dict[str, Any] = {"baselines": tensor, "batch_size": batch_size}
     key = attribution.run_key(samples, classifier, parsed, shard_size=shard_size, **shaping)
-    if store is None:
-        _drop_unfinished(opened, key)
-    segment = opened.begin(
+    file = None if drawn is None else _saved(drawn, baselines)
+    draw = {"seed": seed, "drawn from": place, "sha256": None if file is None else file_hash(file)}
+    segment = store.begin(
         samples,
         list(parsed),
         run_key=key,
         provenance={
             **_provenance(classifier, parsed, batch_size),
-            "baselines": {
-                "number": 0 if drawn is None else len(drawn),
-                "seed": seed,
-                "drawn from": place,
-            },
+            "baselines": {"number": 0 if drawn is None else len(drawn), **draw},
         },
         shard_size=shard_size,
         checkpoint=checkpoint.read_bytes(),
         variables=attribution.layout(samples, classifier, parsed, **shaping),
     )
-    file = None if drawn is None else _saved(drawn, out / "baselines.npy")
-    shared = (segment.path, explainers, file, batch_size)
-    with progress.stage("attribute", total=samples.sizes["sample"], unit="samples") as stage:
-        _write_missing(segment, cluster or PlainLoop(), stage, shared)
-    return _sealed(opened, segment, stage, samples, out)
+    return segment, file
 
 
 def _chosen(out: Path, split: Split | None, classifier: Classifier) -> xr.Dataset:
@@ -230,6 +257,7 @@ def _provenance(
             for name, explainer in explainers.items()
         },
         "batch_size": batch_size,
+        "device": str(next(classifier.network.parameters()).device),
         "code": code_hash(),
         "versions": versions(),
     }
@@ -246,7 +274,8 @@ def _drop_unfinished(store: Store, run_key: str) -> None:
     """Remove what runs of other options or other code began here and nobody will finish."""
     for segment in store.segments():
         if segment.run != run_key and not segment.sealed:
-            shutil.rmtree(segment.path)
+            dropped = segment.path.with_name(f".dropped-{segment.run[:16]}")
+            shutil.rmtree(segment.path.rename(dropped))
 
 
 def _write_missing(
@@ -267,14 +296,12 @@ def _size(segment: Segment, shard: int) -> int:
     return len(range(rows.start, rows.stop))
 
 
-def _sealed(
-    store: Store, segment: Segment, stage: Stage, samples: xr.Dataset, out: Path
-) -> Outcome:
+def _sealed(store: Store, segment: Segment, stage: Stage, out: Path) -> Outcome:
     told = {"run": segment.run, "root hash": segment.seal()}
     write_atomically(out / "attribute.json", json.dumps(told, indent=1).encode())
+    keep_record(store.path, segment.run, out=out, root=told["root hash"])
     whole = all(other.sealed for other in store.segments())
-    times = samples["time"].values.astype("datetime64[s]")
-    first, after = times.min(), times.max() + np.timedelta64(1, "s")
+    times = segment.read("time", np.array([0, segment.n_rows - 1])).astype("datetime64[s]")
     return Outcome(
         outputs=(segment.path / "SEALED.json", out / "attribute.json"),
         done=stage.done,
@@ -285,5 +312,6 @@ def _sealed(
             "run": segment.run[:16],
             "root hash": store.root_hash() if whole else "none, another run is unfinished",
         },
-        next_command=f"solarxai query {{out}}/store --time {first}/{after}",
+        next_command=f"solarxai query {{out}}/store --time {times[0]}/"
+        f"{times[1] + np.timedelta64(1, 's')}",
     )

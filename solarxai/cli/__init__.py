@@ -10,13 +10,13 @@ import sys
 
 import typer
 
-from solarxai.cli import _catalogs, _making, _reading, _validating
+from solarxai.cli import _catalogs, _keeping, _making, _reading, _validating
 from solarxai.cli._application import app
 from solarxai.cli._telling import tell
 
 __all__ = ["app", "main"]
 
-_COMMANDS = (_making, _reading, _validating, _catalogs)
+_COMMANDS = (_making, _reading, _validating, _keeping, _catalogs)
 """Modules whose import puts their commands on the line."""
 
 _INTERRUPTED = 130

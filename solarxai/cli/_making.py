@@ -195,9 +195,11 @@ def work(
     **Example**: `solarxai work runs/mine --part 3/8`
     """
     from solarxai.workflow.orders import do_part
+    from solarxai.workflow.record import note_job
 
     number, parts = fraction(part, "--part")
     made = do_part(out / "work", part=number, of=parts, progress=follow(None))
+    note_job(out)
     typer.echo(f"{made.done} done, {made.skipped} there already, {made.failed} failed")
     if made.failed:
         raise typer.Exit(2)

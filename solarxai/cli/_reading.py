@@ -9,9 +9,11 @@ import typer
 
 from solarxai.cli._application import app
 from solarxai.cli._telling import follow, print_rows
-from solarxai.cli._words import AsJson, Methods, RunKey, StorePath, between, scores
+from solarxai.cli._words import AsJson, Methods, RunKey, StorePath, angles, between, scores
 
-__all__ = ["methods", "movie", "query", "verify"]
+__all__ = ["index", "methods", "movie", "query"]
+
+_ROWS_OF_A_TABLE = 100
 
 
 @app.command()
@@ -25,22 +27,35 @@ def query(
     origin: Annotated[str | None, typer.Option(help="real or synthetic.")] = None,
     score: Annotated[str | None, typer.Option(help="Of the second class: LOW/HIGH.")] = None,
     split: Annotated[str | None, typer.Option(help="train, validation or test.")] = None,
+    cone: Annotated[
+        str | None, typer.Option(help="X,Y,RADIUS in arcsec: the place on the Sun.")
+    ] = None,
+    box: Annotated[str | None, typer.Option(help="X/X,Y/Y in arcsec: lowest/highest.")] = None,
     run_key: RunKey = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=0, help="Most rows [100 in a table, else all]; 0 for all."),
+    ] = None,
+    offset: Annotated[int, typer.Option(min=0, help="Leave out so many rows first.")] = 0,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", help="Write out.zarr, out.nc, or a folder of FITS files."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find saliency maps by time, label, region or score; print their rows, or write them out.
+    """Find saliency maps by time, place, label, region or score; print their rows, or write them.
 
     **Examples**:
     `solarxai query runs/demo/store --time 2014-03-29T14:00/2014-03-29T15:00 --label sunspot`,
+    `solarxai query runs/demo/store --cone -100,250,60 --limit 20 --offset 20`,
     `solarxai query runs/demo/store --nearest 2014-03-29T14:07 -o maps/`
     """
     from solarxai.query import open_store
 
     opened = open_store(store)
+    circle, sides = angles(cone, "--cone", "X,Y,RADIUS"), angles(box, "--box", "X/X,Y/Y")
+    if limit is None and output is None and not as_json:
+        limit = _ROWS_OF_A_TABLE
     found = opened.query(
         time=between(time, "--time", str),
         nearest=nearest,
@@ -50,15 +65,48 @@ def query(
         origin=origin,
         score=scores(score),
         split=split,
+        cone=((circle[0], circle[1]), circle[2]) if circle else None,
+        box=((sides[0], sides[1]), (sides[2], sides[3])) if sides else None,
         run=run_key,
+        limit=limit or None,
+        offset=offset,
     )
     if output is not None:
         typer.echo(f"{opened.export(found, output)}: {found.sizes['sample']} samples")
         return
-    columns = ("time", "label", "predicted", "score", "region", "split", "sample_id")
-    kept = [name for name in columns if name in found.variables]
-    table = found[kept].to_dataframe().reset_index(drop=True)[kept]
-    print_rows([dict(row) for _, row in table.iterrows()], as_json=as_json)
+    columns = ["time", "label", "predicted", "score", "region", "split", "sample_id"]
+    columns += ["solar_x", "solar_y"] if circle or sides else []
+    columns += ["run"] if len(found.attrs["runs"]) > 1 else []
+    values = {name: found[name].values.tolist() for name in columns if name in found.variables}
+    values |= {"time": found["time"].values.astype("datetime64[ms]").tolist()}
+    print_rows(
+        [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)],
+        as_json=as_json,
+    )
+    shown = found.sizes["sample"]
+    total = found.attrs.get("rows_that_match", shown)
+    if total > shown and not as_json:
+        typer.echo(
+            f"rows {offset + 1} to {offset + shown} of {total}; --limit and --offset give others",
+            err=True,
+        )
+
+
+@app.command()
+def index(
+    store: StorePath,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Make it anew from the segments.")
+    ] = False,
+) -> None:
+    """Bring the index of a store up to date, as every query does, or make it anew; say what it has.
+
+    **Example**: `solarxai index runs/demo/store --rebuild`
+    """
+    from solarxai.query import open_store
+
+    span = open_store(store).index(rebuild=rebuild)
+    typer.echo(f"{store}: {span.rows} rows of {span.segments} runs")
 
 
 @app.command()
@@ -79,26 +127,6 @@ def methods(
         typer.echo(json.dumps(found, indent=1, default=str))
         return
     typer.echo(found)
-
-
-@app.command()
-def verify(store: StorePath) -> None:
-    """Compute every hash of a store again and compare it with the ledger; print the root hash.
-
-    **Example**: `solarxai verify runs/demo/store`
-    """
-    from solarxai.query import open_store
-
-    opened = open_store(store)
-    findings = opened.verify()
-    for finding in findings:
-        typer.echo(str(finding))
-    if any(finding.problem != "unfinished" for finding in findings):
-        raise typer.Exit(1)
-    if findings:
-        typer.echo(f"{store}: what is written is sound; the run has to go on")
-    else:
-        typer.echo(f"{store}: every shard is what was written\nroot hash {opened.root_hash()}")
 
 
 @app.command()

@@ -62,6 +62,27 @@ def between(text: str | None, name: str, kind: Callable[[str], Any]) -> tuple[An
         ) from error
 
 
+def angles(text: str | None, name: str, form: str) -> list[Any] | None:
+    """Return the angles of "1,2,3" or "1/2,3/4" as quantities in arcsec, as many as in `form`."""
+    import re
+
+    import astropy.units as u
+
+    from solarxai.errors import QueryError
+
+    if text is None:
+        return None
+    marks = [re.sub(r"[^,/]", "", words) for words in (text, form)]
+    try:
+        if marks[0] != marks[1]:
+            raise ValueError
+        return [float(word) * u.arcsec for word in re.split("[,/]", text)]
+    except ValueError as error:
+        raise QueryError(
+            f"{name} {text!r} is not {form}", remedy="Give numbers in arcsec, without spaces."
+        ) from error
+
+
 def scores(text: str | None) -> tuple[float, float] | None:
     """Return (lowest, highest) of "LOW/HIGH", infinite where an end is open."""
     ends = between(text, "--score", float)

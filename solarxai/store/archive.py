@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import zarr
 from solarxai.errors import StoreError
 from solarxai.provenance import array_hash, canonical_json, content_hash, write_atomically
 from solarxai.schema import check_samples
+from solarxai.store.drafts import drafted, last_change, rename, sync, temporary
 from solarxai.store.layout import (
     HEADERS,
     MapVariable,
@@ -34,7 +34,8 @@ from solarxai.store.layout import (
     shard_file,
     write_headers,
 )
-from solarxai.store.segment import BEGIN, CHECKPOINT, RUN, Finding, Segment, file_record
+from solarxai.store.ledger import BEGIN, Finding, file_record
+from solarxai.store.segment import CHECKPOINT, RUN, Segment
 
 __all__ = ["FORMAT_VERSION", "Store", "create_store"]
 
@@ -68,7 +69,7 @@ def create_store(path: Path | str) -> Store:
     mark = {"format": _KIND, "version": FORMAT_VERSION}
     write_atomically(draft / _MARK, canonical_json(mark).encode())
     draft.chmod(0o755)
-    _rename(draft, path)
+    rename(draft, path)
     return Store(path)
 
 
@@ -165,22 +166,22 @@ class Store:
         Raises
         ------
         StoreError
-            when the rows are not sorted by time, the key names another segment, or something
-            cannot be stored.
+            when the rows are not sorted by time, the key names another segment, something cannot
+            be stored, or the disk refuses.
         """
         _check_begin(check_samples(samples), methods, run_key=run_key, shard_size=shard_size)
         maps = map_variables(samples, methods, template=variables)
         inputs = _inputs(samples, maps, shard_size)
         folder = self.path / _SEGMENTS
         if run_key not in self.runs:
-            draft = Path(tempfile.mkdtemp(dir=folder, prefix=f".begin-{run_key[:16]}-"))
             words = {
                 "format_version": FORMAT_VERSION, "run": run_key, "methods": list(methods),
                 "shard_size": shard_size, "inputs": inputs,
             }  # fmt: skip
-            _write_samples(draft, samples, maps, words)
-            _write_beside(draft, run_key, provenance, checkpoint)
-            _commit(draft, folder / run_key)
+            with drafted(folder, run_key) as draft:
+                _write_samples(draft, samples, maps, words)
+                _write_beside(draft, run_key, provenance, checkpoint)
+                _commit(draft, folder / run_key)
         return self._begun(run_key, inputs)
 
     def _begun(self, run_key: str, inputs: str) -> Segment:
@@ -213,11 +214,12 @@ class Store:
         Parameters
         ----------
         before
-            Seconds since 1970. Give a time well past: a younger temporary file may be in use.
+            Seconds since 1970. Give a time well past: a younger temporary file may be in use. A
+            draft is as young as the youngest file in it.
         """
-        stale = [path for path in _temporary(self.path) if path.stat().st_mtime < before]
+        stale = [path for path in temporary(self.path) if last_change(path) < before]
         for path in stale:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         return stale
 
 
@@ -351,33 +353,5 @@ def _commit(draft: Path, target: Path) -> None:
     (draft / BEGIN).write_text(canonical_json({"files": files}))
     draft.chmod(0o755)
     for path in (*draft.rglob("*"), draft):
-        _sync(path)
-    _rename(draft, target)
-
-
-def _rename(draft: Path, target: Path) -> None:
-    """Rename a folder; where another process was faster, keep its equal and drop the draft."""
-    try:
-        draft.rename(target)
-    except OSError:
-        if not (target.is_dir() and any(target.iterdir())):
-            raise
-        shutil.rmtree(draft)
-    _sync(target.parent)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _temporary(store: Path) -> Iterator[Path]:
-    """Yield temporary files and drafts: all that begins with a dot, but nothing inside a draft."""
-    for folder, names, files in os.walk(store):
-        for name in [*names, *files]:
-            if name.startswith("."):
-                yield Path(folder) / name
-        names[:] = [name for name in names if not name.startswith(".")]
+        sync(path)
+    rename(draft, target)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,47 +20,16 @@ import xarray as xr
 import zarr
 
 from solarxai.errors import StoreError
-from solarxai.provenance import canonical_json, content_hash, file_hash, write_atomically
+from solarxai.provenance import write_atomically
 from solarxai.store import layout
 from solarxai.store.layout import decode, encode_column, encode_map, read_headers, shard_file
-from solarxai.store.shard import read_maps
+from solarxai.store.ledger import BEGIN, Finding, Ledger
+from solarxai.store.shard import read_column, read_maps
 
-__all__ = ["Described", "Finding", "Segment", "file_record"]
+__all__ = ["CHECKPOINT", "RUN", "Described", "Segment"]
 
-BEGIN = "ledger/begin.json"
 CHECKPOINT = "classifier.safetensors"
 RUN = "run.json"
-SEALED = "SEALED.json"
-
-FileRecord = dict[str, str | int]
-"""{"sha256": hex, "size": bytes} of one file."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """Something that `verify` has to say of one file or shard.
-
-    Parameters
-    ----------
-    run
-        Run key of the segment.
-    problem
-        *damaged* (its bytes are not the recorded ones), *absent*, or *unfinished* (shards that
-        were never written; not damage).
-    file
-        Path inside the segment.
-    shard
-        The shard that holds it, or None for what all shards share.
-    """
-
-    run: str
-    problem: Literal["damaged", "absent", "unfinished"]
-    file: str
-    shard: int | None = None
-
-    def __str__(self) -> str:
-        where = "" if self.shard is None else f" (shard {self.shard})"
-        return f"{self.problem}: {self.run}/{self.file}{where}"
 
 
 class Described(NamedTuple):
@@ -89,6 +58,11 @@ class Segment:
     def run(self) -> str:
         """Return the run key: the name of the folder."""
         return self.path.name
+
+    @property
+    def ledger(self) -> Ledger:
+        """Return the ledger: what of this segment is whole."""
+        return Ledger(self.path)
 
     @cached_property
     def metadata(self) -> Mapping[str, Any]:
@@ -152,7 +126,7 @@ class Segment:
     @property
     def provenance(self) -> Mapping[str, Any]:
         """Return what the run's driver said of it (`run.json`)."""
-        return dict(json.loads((self.path / RUN).read_text())["provenance"])
+        return dict(json.loads(self.ledger.trusted(RUN).read_text())["provenance"])
 
     @property
     def checkpoint(self) -> Path:
@@ -161,15 +135,14 @@ class Segment:
         Raises
         ------
         StoreError
-            when the segment was begun without one.
+            when the segment was begun without one, or it is damaged.
         """
-        path = self.path / CHECKPOINT
-        if not path.is_file():
+        if CHECKPOINT not in self.ledger.files(BEGIN):
             raise StoreError(
                 f"{self.path}: this segment holds no classifier",
                 remedy="Attribute again, giving `checkpoint` to `Store.begin`.",
             )
-        return path
+        return self.ledger.trusted(CHECKPOINT)
 
     def rows(self, shard: int) -> slice:
         """Return the rows of a shard.
@@ -193,10 +166,7 @@ class Segment:
 
     def holds(self, shard: int) -> bool:
         """Return whether a shard is ledgered and its files are there in their recorded size."""
-        entry = _record(self._entry(shard))
-        return entry is not None and all(
-            _size(self.path / name) == file["size"] for name, file in entry["files"].items()
-        )
+        return self.ledger.holds(shard)
 
     def samples(self, shard: int) -> xr.Dataset:
         """Return the Samples of a shard, in memory: all that a task needs to compute its maps."""
@@ -235,11 +205,8 @@ class Segment:
         return values if np.array_equal(rows, wanted) else values[back]
 
     def _read_column(self, name: str, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-        whole = len(rows) > 0 and rows[-1] - rows[0] + 1 == len(rows)
-        array = self.group[name]
-        assert isinstance(array, zarr.Array)
-        found = array[rows[0] : rows[-1] + 1] if whole else array.oindex[rows]
-        return decode(found, dict(array.attrs))
+        array = self.metadata["consolidated_metadata"]["metadata"][name]
+        return decode(read_column(self.path / name, rows, array=array), array["attributes"])
 
     def _read_maps(self, name: str, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
         described = self.describe(name)
@@ -294,13 +261,12 @@ class Segment:
             return
         self._check(shard, maps)
         try:
-            files = {}
+            files = []
             for name in self.written_variables:
-                file = shard_file(shard, ndim=maps[name].ndim)
-                write_atomically(self.path / name / file, self._encode(name, maps[name], rows))
-                files[f"{name}/{file}"] = file_record(self.path / name / file)
-            entry = {"shard": shard, "rows": [rows.start, rows.stop], "files": files}
-            write_atomically(self._entry(shard), canonical_json(entry).encode())
+                file = f"{name}/{shard_file(shard, ndim=maps[name].ndim)}"
+                write_atomically(self.path / file, self._encode(name, maps[name], rows))
+                files.append(file)
+            self.ledger.enter(shard, rows=rows, files=files)
         except OSError as error:
             raise StoreError(
                 f"{self.path}: shard {shard} could not be written ({error.strerror})",
@@ -310,13 +276,12 @@ class Segment:
     def discard(self, shard: int) -> None:
         """Forget a shard (and the seal), so that `missing` names it and a resumed run redoes it."""
         self.rows(shard)
-        (self.path / SEALED).unlink(missing_ok=True)
-        self._entry(shard).unlink(missing_ok=True)
+        self.ledger.discard(shard)
 
     @property
     def sealed(self) -> bool:
         """Return whether the segment is complete and closed."""
-        return (self.path / SEALED).is_file()
+        return self.ledger.sealed
 
     def seal(self) -> str:
         """Close the complete segment; return its root hash.
@@ -324,7 +289,7 @@ class Segment:
         Raises
         ------
         StoreError
-            when shards are missing.
+            when shards are missing, or some that were done again have other bytes than before.
         """
         if self.sealed:
             return self.root_hash
@@ -334,13 +299,7 @@ class Segment:
                 f"{self.path}: {len(missing)} of {len(self.shards)} shards are not written",
                 remedy="Resume the run; then seal.",
             )
-        names = [BEGIN, *(self._entry_name(shard) for shard in self.shards)]
-        files = {name: str(file_record(self.path / name)["sha256"]) for name in names}
-        for name in names:
-            files |= {f: str(r["sha256"]) for f, r in _files(self.path / name).items()}
-        seal = {"files": files, "root": content_hash(files), "shards": len(self.shards)}
-        write_atomically(self.path / SEALED, canonical_json(seal).encode())
-        return str(seal["root"])
+        return self.ledger.seal(self.shards)
 
     @property
     def root_hash(self) -> str:
@@ -351,57 +310,16 @@ class Segment:
         StoreError
             when the segment is not sealed, or its seal is damaged.
         """
-        if not self.sealed:
-            raise StoreError(
-                f"{self.path}: this segment is unfinished and has no root hash",
-                remedy="Resume the run that began it.",
-            )
-        seal = _record(self.path / SEALED)
-        if seal is None or content_hash(seal["files"]) != seal.get("root"):
-            raise self._broken(SEALED, "is damaged")
-        return str(seal["root"])
+        return self.ledger.root_hash
 
     def verify(self) -> list[Finding]:
         """Return what is damaged, absent or unfinished, having read every byte."""
-        found = [*self._check_seal(), *self._check_files(BEGIN, shard=None)]
+        found = self.ledger.check_shared()
         if any(f.file in (BEGIN, "zarr.json") for f in found):
             return found
         for shard in self.shards:
-            if _record(self._entry(shard)) is not None:
-                found += self._check_files(self._entry_name(shard), shard=shard)
-            elif self._entry(shard).exists() or self.sealed:
-                name = self._entry_name(shard)
-                found.append(self._finding("damaged", name, shard))
-            else:
-                found.append(self._finding("unfinished", self._entry_name(shard), shard))
+            found += [f for f in self.ledger.check_shard(shard) if f not in found]
         return found
-
-    def _check_seal(self) -> Iterator[Finding]:
-        if not self.sealed:
-            return
-        seal = _record(self.path / SEALED)
-        if seal is None or content_hash(seal["files"]) != seal.get("root"):
-            yield self._finding("damaged", SEALED, None)
-            return
-        for name, sha256 in seal["files"].items():
-            path = self.path / name
-            if name.startswith("ledger/") and path.is_file() and file_hash(path) != sha256:
-                yield self._finding("damaged", name, None)
-
-    def _check_files(self, entry: str, *, shard: int | None) -> Iterator[Finding]:
-        if _record(self.path / entry) is None:
-            yield self._finding("damaged", entry, shard)
-        for name, file in _files(self.path / entry).items():
-            path = self.path / name
-            if not path.is_file():
-                yield self._finding("absent", name, shard)
-            elif file_record(path) != file:
-                yield self._finding("damaged", name, shard)
-
-    def _finding(
-        self, problem: Literal["damaged", "absent", "unfinished"], file: str, shard: int | None
-    ) -> Finding:
-        return Finding(run=self.run, problem=problem, file=file, shard=shard)
 
     def _check(self, shard: int, maps: xr.Dataset) -> None:
         breaches = [*self._strangers(maps), *self._breaches(shard, maps)]
@@ -458,48 +376,13 @@ class Segment:
 
     def _headers(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
         places = self.read("header_place", rows)
-        try:
-            return read_headers(self.path / layout.HEADERS, places)
-        except (OSError, IndexError) as error:
-            raise self._broken(layout.HEADERS, "is missing or damaged") from error
-
-    def _entry_name(self, shard: int) -> str:
-        return f"ledger/{shard:06d}.json"
-
-    def _entry(self, shard: int) -> Path:
-        return self.path / self._entry_name(shard)
+        return read_headers(self.ledger.trusted(layout.HEADERS), places)
 
     def _broken(self, file: str, what: str) -> StoreError:
         return StoreError(
             f"{self.path}: {file} {what}",
-            remedy="Run `solarxai verify` to learn which shards are damaged, discard them and "
-            "resume the run.",
+            remedy="Run `solarxai verify --repair`, which redoes what is damaged.",
         )
-
-
-def file_record(path: Path) -> FileRecord:
-    """Return the sha256 and the size of a file, as the ledger keeps them."""
-    return {"sha256": file_hash(path), "size": path.stat().st_size}
-
-
-def _record(path: Path) -> dict[str, Any] | None:
-    """Return a JSON record that names files, or None when it is absent or not whole."""
-    try:
-        record = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return None
-    return record if isinstance(record, dict) and isinstance(record.get("files"), dict) else None
-
-
-def _files(path: Path) -> dict[str, FileRecord]:
-    return (_record(path) or {"files": {}})["files"]  # type: ignore[no-any-return]
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return -1
 
 
 def _finite(values: npt.NDArray[Any]) -> bool:

@@ -20,8 +20,10 @@ from typing import Any, Literal, get_type_hints
 
 from solarxai.errors import WorkflowError
 from solarxai.provenance import code_hash, content_hash, file_hash, write_atomically
-from solarxai.workflow.plan import Cluster, Outcome, PathMeaning, Step, Workflow, load
+from solarxai.workflow.clusters import Cluster
+from solarxai.workflow.plan import Outcome, Step, Workflow, load
 from solarxai.workflow.progress import Progress
+from solarxai.workflow.record import made_by, path_meaning
 
 __all__ = ["NEEDS", "PlannedStep", "Result", "execute", "plan"]
 
@@ -33,6 +35,8 @@ NEEDS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "classifier": (),
     "train": (("ingest", "ingest_iris"),),
     "skill": (("ingest_iris",),),
+    "subgroups": (("ingest", "ingest_iris"), ("train",)),
+    "adversarial": (("ingest",), ("classifier", "train")),
     "attribute": (("ingest", "ingest_iris"), ("classifier", "train")),
     "attention": (("attribute",),),
     "validate": (("attribute",),),
@@ -40,7 +44,7 @@ NEEDS: Mapping[str, tuple[tuple[str, ...], ...]] = {
 """What each step reads: of every group at least one, from this run or from one before it."""
 
 
-_TEMPORARY = re.compile(r"\..+\.(fits|csv|json|md|png|nc|npy|safetensors|yaml|html)\.\w{6,10}")
+_TEMPORARY = re.compile(r"\..+\.(fits|csv|json|md|png|nc|npy|safetensors|yaml|html|xml)\.\w{6,10}")
 _FIELDS = {"step", "key", "ingredients", "state"}
 
 
@@ -149,7 +153,7 @@ def execute(
         return tuple(
             _keep(item, out, progress)
             if item.state == "done"
-            else _make(item, out, cluster, progress, workflow.threads)
+            else _make(item, out, cluster, progress, workflow)
             for item in planned
         )
 
@@ -161,12 +165,13 @@ def _keep(item: PlannedStep, out: Path, progress: Progress) -> Result:
 
 
 def _make(
-    item: PlannedStep, out: Path, cluster: Cluster, progress: Progress, threads: int
+    item: PlannedStep, out: Path, cluster: Cluster, progress: Progress, workflow: Workflow
 ) -> Result:
-    step = item.step
+    step, threads = item.step, workflow.threads
     if item.state == "changed":
         _clear(step, out)
     record = {"step": step.name, "key": item.key, "ingredients": item.ingredients}
+    record["made"] = made_by(step, workflow, _record(out, step.name))
     _write_record(out, step.name, {**record, "state": "started"})
     outcome = step.run(out=out, cluster=cluster, progress=progress, threads=threads, **step.options)
     facts = asdict(replace(outcome, outputs=(), units=()))
@@ -216,7 +221,7 @@ def _keyed_options(step: Step) -> dict[str, Any]:
     hints = get_type_hints(step.run, include_extras=True)
     kept = {}
     for name, value in step.options.items():
-        meaning = _meaning(hints[name])
+        meaning = path_meaning(hints[name])
         if meaning == "place":
             continue
         if isinstance(value, Path) and meaning == "bytes":
@@ -225,14 +230,6 @@ def _keyed_options(step: Step) -> dict[str, Any]:
             value = [item.key for item in plan(load(value), out=None)]
         kept[name] = value
     return kept
-
-
-def _meaning(hint: Any) -> str:
-    inner = getattr(hint, "__metadata__", ())
-    for part in inner:
-        if isinstance(part, PathMeaning):
-            return part.kind
-    return next((m for part in getattr(hint, "__args__", ()) if (m := _meaning(part))), "")
 
 
 def _compare(step: Step, key: str, ingredients: Mapping[str, Any], out: Path | None) -> PlannedStep:

@@ -161,7 +161,7 @@ def test_real_and_synthetic_granulation_have_the_same_contrast(real_data):
 @pytest.mark.parametrize(
     ("index", "options", "message"),
     [
-        (0, {"mode": "matchd"}, "mode 'matchd' is not one of natural, matched, adversarial, paired, mixed"),
+        (0, {"mode": "matchd"}, "is not one of natural, matched, adversarial, paired"),
         (-1, {}, "index -1 is negative"),
         (0, {"size": 64}, "size 64 is less than 96"),
     ],

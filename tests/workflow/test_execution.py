@@ -276,7 +276,7 @@ def test_training_follows_spectra_as_it_follows_images(tmp_path):
 
 
 def test_the_meaning_of_a_path_is_found_below_an_option_that_may_be_absent():
-    from solarxai.workflow.execution import _meaning
+    from solarxai.workflow.record import path_meaning
 
-    assert _meaning(Annotated[Path, PathMeaning("bytes")] | None) == "bytes"
-    assert _meaning(Path) == ""
+    assert path_meaning(Annotated[Path, PathMeaning("bytes")] | None) == "bytes"
+    assert path_meaning(Path) == ""
