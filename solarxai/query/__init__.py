@@ -1,4 +1,4 @@
-"""Ask a store for rows by time, label, region, score, method: xarray out, and back to the Sun."""
+"""Ask a store for rows by time, place, label, score, method: xarray out, and back to the Sun."""
 
 from solarxai.query.saliency_store import (
     SaliencyStore,

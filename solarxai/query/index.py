@@ -1,319 +1,310 @@
-"""Find rows by time, label, region, score: a SQLite file derived from the segments.
+"""Find rows by time, place, label, region, score: a SQLite file derived from the segments.
 
 The segments are the truth. The index is brought up to date before each search, and made anew, as
 often as needed, when it is absent, of another version or damaged; where the store cannot be
-written it lives in memory. Only ledgered rows are in it.
+written, a copy of it lives in memory. Only ledgered rows are in it. A search reads one state of
+it, whatever other processes do meanwhile.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from solarxai.query.conditions import Condition
+from solarxai.query.following import WORDS, follow, news, seal_of, segment_folder
 from solarxai.store import Store
-from solarxai.store.segment import Segment
 
-__all__ = ["INDEX_FILE", "WORDS", "Condition", "Found", "Index"]
+__all__ = ["INDEX_FILE", "Found", "Index", "Run", "Span"]
 
 INDEX_FILE = "index.sqlite"
 
-WORDS = ("label", "region", "origin", "split")
-"""Columns of text one can search by."""
-
-_VERSION = 1
-_TABLES = (
-    "CREATE TABLE segment (id INTEGER PRIMARY KEY, run TEXT UNIQUE, inputs TEXT, sealed INTEGER, "
-    "methods TEXT)",
-    "CREATE TABLE shard (segment INTEGER, shard INTEGER, PRIMARY KEY (segment, shard)) "
-    "WITHOUT ROWID",
-    "CREATE TABLE word (id INTEGER PRIMARY KEY, text TEXT UNIQUE)",
-    "CREATE TABLE row (time INTEGER, segment INTEGER, row INTEGER, label INTEGER, region INTEGER, "
-    "origin INTEGER, split INTEGER, score REAL, PRIMARY KEY (time, segment, row)) WITHOUT ROWID",
-)
+_PATIENCE_SECONDS = 120
+_CACHE_KB = 65536
 
 
 class Found(NamedTuple):
-    """The rows of one segment, in order of time: times in ns since 1970 (UTC), row numbers."""
+    """The rows of one segment, in order of time: times in ns since 1970 (UTC), row numbers.
+
+    Segments of one `layout` have the same variables; `attrs` are those of the samples, as JSON.
+    """
 
     run: str
+    layout: int
+    attrs: str
+    seal: str
     times: npt.NDArray[np.int64]
     rows: npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Condition:
-    """What rows must fulfil; None does not ask.
+class Run(NamedTuple):
+    """A run that has rows: its number in the index and its methods."""
 
-    Parameters
-    ----------
-    runs
-        Run keys.
-    start, stop
-        First and last time, inclusive, in ns since 1970 (UTC).
-    words
-        Column of `WORDS` to the text it must equal.
-    score
-        Lowest and highest score, inclusive.
-    """
-
-    runs: tuple[str, ...]
-    start: int | None = None
-    stop: int | None = None
-    words: tuple[tuple[str, str], ...] = ()
-    score: tuple[float, float] | None = None
-
-    def sql(self) -> tuple[str, list[Any]]:
-        """Return the WHERE clause over table `row`, and its values."""
-        marks = ",".join("?" * len(self.runs))
-        clauses = [f"segment IN (SELECT id FROM segment WHERE run IN ({marks}))"]
-        values: list[Any] = list(self.runs)
-        for clause, value in (("time >= ?", self.start), ("time <= ?", self.stop)):
-            if value is not None:
-                clauses.append(clause)
-                values.append(value)
-        for column, text in self.words:
-            clauses.append(f"{column} = (SELECT id FROM word WHERE text = ?)")
-            values.append(text)
-        if self.score is not None:
-            clauses.append("score BETWEEN ? AND ?")
-            values.extend(self.score)
-        return " AND ".join(clauses), values
+    number: int
+    key: str
+    methods: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+class Span(NamedTuple):
+    """First and last time (ns since 1970, UTC), and how many rows and segments there are."""
+
+    first: int
+    last: int
+    rows: int
+    segments: int
+
+
+@dataclass
 class Index:
-    """The index of a store, up to date while it is open.
+    """The index of a store, up to date when it was opened.
 
     Parameters
     ----------
+    store
+        The store.
     connection
-        An open SQLite database that `Index.opened` brought up to date.
+        An open SQLite database: the store's file, or one in memory.
     """
 
+    store: Store
     connection: sqlite3.Connection
 
     @classmethod
     @contextmanager
     def opened(cls, store: Store) -> Iterator[Index]:
         """Give the index of a store, brought up to date with its ledgers."""
-        connection = _connect(store)
-        with closing(connection):
-            yield cls(connection)
+        index = cls(store, _connection(store))
+        try:
+            index.connection.execute("BEGIN")
+            yield index
+        finally:
+            index.connection.close()
 
-    def runs(self) -> dict[str, tuple[str, ...]]:
-        """Return the methods of each run that has rows."""
+    def methods(self) -> set[tuple[str, ...]]:
+        """Return the sets of methods that runs with rows have."""
         rows = self.connection.execute(
-            "SELECT run, methods FROM segment WHERE id IN (SELECT segment FROM shard)"
+            "SELECT methods FROM layout WHERE id IN "
+            "(SELECT layout FROM segment WHERE first IS NOT NULL)"
         )
-        return {run: tuple(json.loads(methods)) for run, methods in rows}
+        return {tuple(json.loads(methods)) for (methods,) in rows}
+
+    def runs(self, key: str | None = None) -> list[Run]:
+        """Return the runs that have rows, by key; those whose key begins with the one given."""
+        start = key or ""
+        rows = self.connection.execute(
+            "SELECT segment.id, run, methods FROM segment JOIN layout ON layout.id = layout "
+            "WHERE first IS NOT NULL AND substr(run, 1, ?) = ? ORDER BY run",
+            [len(start), start],
+        )
+        return [Run(number, run, tuple(json.loads(methods))) for number, run, methods in rows]
 
     def words(self, column: str) -> list[str]:
         """Return the distinct texts of a column of `WORDS`, sorted."""
+        assert column in WORDS
         rows = self.connection.execute(
-            f"SELECT text FROM word WHERE id IN (SELECT {_known(column)} FROM row) ORDER BY text"
+            f"SELECT text FROM word WHERE id IN (SELECT {column} FROM row) ORDER BY text"
         )
         return [text for (text,) in rows]
 
-    def span(self) -> tuple[int, int, int]:
-        """Return the first time, the last time (ns since 1970, UTC) and the number of rows."""
-        count, first, last = self.connection.execute(
-            "SELECT COUNT(*), MIN(time), MAX(time) FROM row"
+    def span(self, segments: Collection[int] | None = None) -> Span:
+        """Return what the index holds, or what these segments hold (then without their rows)."""
+        own = "" if segments is None else f" AND id IN ({','.join(map(str, segments))})"
+        first, last, count = self.connection.execute(
+            f"SELECT MIN(first), MAX(last), COUNT(*) FROM segment WHERE first IS NOT NULL{own}"
         ).fetchone()
-        return int(first or 0), int(last or 0), int(count)
+        rows = 0
+        if segments is None:
+            (rows,) = self.connection.execute("SELECT COUNT(*) FROM row").fetchone()
+        return Span(int(first or 0), int(last or 0), int(rows), int(count))
+
+    def count(self, condition: Condition) -> int:
+        """Return how many rows fulfil a condition."""
+        where, values = condition.sql(cells=condition.cells())
+        (count,) = self.connection.execute(f"SELECT COUNT(*) FROM row WHERE {where}", values)
+        return int(count[0])
 
     def nearest(self, time: int, condition: Condition) -> list[int]:
         """Return the time nearest to `time` among the rows that fulfil a condition.
 
         Two times when one before and one after are equally near; none when no row fulfils it.
         """
-        where, values = condition.sql()
-        before, after = (
-            self.connection.execute(
-                f"SELECT time FROM row WHERE time {side} ? AND {where} "
-                f"ORDER BY time {order} LIMIT 1",
-                [time, *values],
-            ).fetchone()
-            for side, order in (("<=", "DESC"), (">=", "ASC"))
-        )
-        near = {int(found[0]) for found in (before, after) if found}
+        near: set[int] = set()
+        for cell in condition.cells() or (None,):
+            for before in (True, False):
+                found = self._next(time, before, _closer(condition, time, near), cell)
+                near |= set() if found is None else {found}
         least = min((abs(t - time) for t in near), default=0)
         return sorted(t for t in near if abs(t - time) == least)
 
-    def search(self, condition: Condition) -> list[Found]:
-        """Return the rows that fulfil a condition, by run."""
-        where, values = condition.sql()
-        names = dict(self.connection.execute("SELECT id, run FROM segment"))
-        rows = self.connection.execute(
-            f"SELECT segment, time, row FROM row WHERE {where} ORDER BY time, segment, row", values
-        ).fetchall()
-        table = np.array(rows, dtype=np.int64).reshape(-1, 3)
-        found = []
-        for number in sorted(set(table[:, 0].tolist()), key=names.__getitem__):
-            own = table[table[:, 0] == number]
-            found.append(Found(names[number], own[:, 1], own[:, 2]))
-        return found
+    def _next(self, time: int, before: bool, condition: Condition, cell: int | None) -> int | None:
+        """Return the last time up to `time`, or the first from it, of rows in a cell of the sky."""
+        start, stop = condition.start, condition.stop
+        if before:
+            condition = replace(condition, stop=time if stop is None else min(time, stop))
+        else:
+            condition = replace(condition, start=time if start is None else max(time, start))
+        where, values = condition.sql(cells=() if cell is None else (cell,))
+        order = "DESC" if before else "ASC"
+        row = self.connection.execute(
+            f"SELECT time FROM row WHERE {where} ORDER BY time {order} LIMIT 1", values
+        ).fetchone()
+        return None if row is None else int(row[0])
+
+    def search(
+        self, condition: Condition, *, limit: int | None = None, offset: int = 0
+    ) -> list[Found]:
+        """Return the rows that fulfil a condition, by run.
+
+        With a limit, the first so many of them after `offset`, in order of time, then run.
+        """
+        where, values = condition.sql(cells=condition.cells())
+        text = f"SELECT segment, time, row FROM row WHERE {where}"
+        if limit is not None or offset:
+            run = "(SELECT run FROM segment WHERE id = row.segment)"
+            text += f" ORDER BY time, {run}, row.row LIMIT ? OFFSET ?"
+            values += [-1 if limit is None else limit, offset]
+        return self._found(self.connection.execute(text, values))
+
+    def _found(self, rows: Iterable[tuple[int, int, int]]) -> list[Found]:
+        flat = np.fromiter(chain.from_iterable(rows), dtype=np.int64)
+        number, times, places = flat.reshape(-1, 3).T
+        order = np.lexsort((places, times, number))
+        number, times, places = number[order], times[order], places[order]
+        starts = np.flatnonzero(np.diff(number, prepend=-1)).tolist()
+        found = [
+            Found(*self._words_of(int(number[start])), times[start:end], places[start:end])
+            for start, end in pairwise([*starts, len(number)])
+        ]
+        return sorted(found, key=lambda part: part.run)
+
+    def _words_of(self, number: int) -> tuple[str, int, str, str]:
+        run, layout, attrs, seal = self.connection.execute(
+            "SELECT run, layout, attrs, seal FROM segment WHERE id = ?", [number]
+        ).fetchone()
+        return run, layout, attrs, seal
+
+    def undone(self, found: Sequence[Found]) -> list[str]:
+        """Return the runs among these that were sealed when they were entered, and are not so."""
+        folder = segment_folder(self.store)
+        return [part.run for part in found if part.seal and seal_of(folder / part.run) != part.seal]
+
+    def renew(self, doubted: Collection[str] = (), *, anew: bool = False) -> None:
+        """Look at runs again though nothing seems to have changed, or make the whole index anew."""
+        self.connection.execute("ROLLBACK")
+        try:
+            _written(self.connection, self.store, doubted=doubted, anew=anew)
+        except sqlite3.OperationalError:
+            self.connection = _in_memory(self.connection)
+            _written(self.connection, self.store, doubted=doubted, anew=anew)
+        self.connection.execute("BEGIN")
 
     @staticmethod
     def delete(store: Store) -> None:
         """Remove the index; the next search makes it anew."""
-        (store.path / INDEX_FILE).unlink(missing_ok=True)
+        _remove(store.path / INDEX_FILE)
 
 
-def _known(column: str) -> str:
-    assert column in WORDS
-    return column
+def _closer(condition: Condition, time: int, near: set[int]) -> Condition:
+    """Return a condition that also asks for times as near as the nearest found so far."""
+    if not near:
+        return condition
+    gap = min(abs(found - time) for found in near)
+    start, stop = time - gap, time + gap
+    return replace(
+        condition,
+        start=start if condition.start is None else max(start, condition.start),
+        stop=stop if condition.stop is None else min(stop, condition.stop),
+    )
 
 
-def _connect(store: Store) -> sqlite3.Connection:
+def _connection(store: Store) -> sqlite3.Connection:
     """Return an up-to-date index: the file's, a new one's, or one in memory, in this order."""
     path = store.path / INDEX_FILE
-    for attempt in (path, path, None):
+    for _ in range(2):
+        identity = _identity(path)
         try:
-            return _refreshed(attempt, store)
+            return _up_to_date(str(path), store)
         except sqlite3.OperationalError:
-            continue  # read-only place, or a lock that never ends: next, or in memory
+            break  # a place that is read-only or full, or a lock that never ends
         except sqlite3.DatabaseError:
-            path.unlink(missing_ok=True)
-    return _refreshed(None, store)
+            if identity == _identity(path):
+                _remove(path)
+    return _beside(path, store)
 
 
-def _refreshed(path: Path | None, store: Store) -> sqlite3.Connection:
-    name = ":memory:" if path is None else str(path)
-    connection = sqlite3.connect(name, timeout=60, isolation_level=None)
+def _beside(path: Path, store: Store) -> sqlite3.Connection:
+    """Return an index in memory: a copy of the file's brought up to date, or a new one."""
+    with suppress(sqlite3.DatabaseError):
+        connection = _in_memory(_open(f"{path.resolve().as_uri()}?mode=ro", uri=True))
+        _written(connection, store)
+        return connection
+    return _up_to_date(":memory:", store)
+
+
+def _open(name: str, *, uri: bool = False) -> sqlite3.Connection:
+    connection = sqlite3.connect(name, timeout=_PATIENCE_SECONDS, isolation_level=None, uri=uri)
+    connection.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
+    return connection
+
+
+def _up_to_date(name: str, store: Store) -> sqlite3.Connection:
+    connection = _open(name)
     try:
-        if _stale(connection, store):
-            connection.execute("BEGIN IMMEDIATE")
-            _prepare(connection)
-            _refresh(connection, store)
-            connection.execute("COMMIT")
+        what = news(connection, store)
+        if what == "rows":
+            _written(connection, store)
+        elif what == "states":
+            with suppress(sqlite3.OperationalError):
+                _written(connection, store)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _stale(connection: sqlite3.Connection, store: Store) -> bool:
-    """Return whether anything was begun, ledgered, sealed, undone or removed since last time."""
-    if connection.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
-        return True
-    known = dict(connection.execute("SELECT run, sealed FROM segment"))
-    segments = store.segments()
-    return set(known) != {s.run for s in segments} or not all(
-        known[s.run] and s.sealed for s in segments
-    )
+def _written(connection: sqlite3.Connection, store: Store, **how: Any) -> None:
+    """Follow the ledgers in one transaction: others see all of it or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        follow(connection, store, **how)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
-def _prepare(connection: sqlite3.Connection) -> None:
-    if connection.execute("PRAGMA user_version").fetchone()[0] == _VERSION:
-        return
-    for name in ("segment", "shard", "word", "row"):
-        connection.execute(f"DROP TABLE IF EXISTS {name}")
-    for statement in _TABLES:
-        connection.execute(statement)
-    connection.execute(f"PRAGMA user_version = {_VERSION}")
+def _in_memory(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """Return a copy in memory, and close the original."""
+    made = _open(":memory:")
+    try:
+        connection.backup(made)
+    except BaseException:
+        made.close()
+        raise
+    finally:
+        connection.close()
+    return made
 
 
-def _refresh(connection: sqlite3.Connection, store: Store) -> None:
-    known = {
-        run: (number, bool(sealed))
-        for number, run, sealed in connection.execute("SELECT id, run, sealed FROM segment")
-    }
-    segments = {segment.run: segment for segment in store.segments()}
-    for run in set(known) - set(segments):
-        _forget(connection, known[run][0])
-    for run, segment in sorted(segments.items()):
-        sealed = segment.sealed
-        if known.get(run, (0, False))[1] and sealed:
-            continue
-        number = _enter(connection, segment)
-        _follow(connection, segment, number)
-        connection.execute("UPDATE segment SET sealed = ? WHERE id = ?", [sealed, number])
+def _identity(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
 
 
-def _enter(connection: sqlite3.Connection, segment: Segment) -> int:
-    """Return the number of a segment, entered if it is new or was replaced by another."""
-    inputs = segment.attributes["inputs"]
-    row = connection.execute(
-        "SELECT id, inputs FROM segment WHERE run = ?", [segment.run]
-    ).fetchone()
-    if row and row[1] == inputs:
-        return int(row[0])
-    if row:
-        _forget(connection, row[0])
-    cursor = connection.execute(
-        "INSERT INTO segment (run, inputs, sealed, methods) VALUES (?, ?, 0, ?)",
-        [segment.run, inputs, json.dumps(segment.methods)],
-    )
-    return int(cursor.lastrowid or 0)
-
-
-def _forget(connection: sqlite3.Connection, number: int) -> None:
-    connection.execute("DELETE FROM row WHERE segment = ?", [number])
-    connection.execute("DELETE FROM shard WHERE segment = ?", [number])
-    connection.execute("DELETE FROM segment WHERE id = ?", [number])
-
-
-def _follow(connection: sqlite3.Connection, segment: Segment, number: int) -> None:
-    """Enter the rows of newly ledgered shards; take out those whose ledger entry has gone."""
-    held = {shard for shard in segment.shards if segment.holds(shard)}
-    rows = connection.execute("SELECT shard FROM shard WHERE segment = ?", [number])
-    entered = {shard for (shard,) in rows}
-    for shard in entered - held:
-        own = segment.rows(shard)
-        connection.execute(
-            "DELETE FROM row WHERE segment = ? AND row >= ? AND row < ?",
-            [number, own.start, own.stop],
-        )
-        connection.execute("DELETE FROM shard WHERE segment = ? AND shard = ?", [number, shard])
-    for run in _runs_of(sorted(held - entered)):
-        rows_of = np.arange(segment.rows(run[0]).start, segment.rows(run[-1]).stop)
-        _insert(connection, segment, number, rows_of)
-        connection.executemany("INSERT INTO shard VALUES (?, ?)", [(number, s) for s in run])
-
-
-def _runs_of(shards: Sequence[int]) -> list[list[int]]:
-    """Return sorted numbers as stretches without a gap, at most 256 long."""
-    runs: list[list[int]] = []
-    for shard in shards:
-        if runs and shard == runs[-1][-1] + 1 and len(runs[-1]) < 256:
-            runs[-1].append(shard)
-        else:
-            runs.append([shard])
-    return runs
-
-
-def _insert(
-    connection: sqlite3.Connection, segment: Segment, number: int, rows: npt.NDArray[np.int64]
-) -> None:
-    names = {*segment.sample_variables, *segment.written_variables}
-    times = segment.read("time", rows).astype(np.int64).tolist()
-    words = [
-        _numbers(connection, segment.read(name, rows).tolist())
-        if name in names
-        else [None] * len(rows)
-        for name in WORDS
-    ]
-    scores = (
-        segment.read("score", rows).astype(np.float64).tolist()
-        if "score" in names
-        else [None] * len(rows)
-    )
-    columns = [times, [number] * len(rows), rows.tolist(), *words, scores]
-    connection.executemany(
-        "INSERT INTO row VALUES (?, ?, ?, ?, ?, ?, ?, ?)", zip(*columns, strict=True)
-    )
-
-
-def _numbers(connection: sqlite3.Connection, texts: list[str]) -> list[int | None]:
-    distinct = [(text,) for text in sorted(set(texts))]
-    connection.executemany("INSERT OR IGNORE INTO word (text) VALUES (?)", distinct)
-    numbers = dict(connection.execute("SELECT text, id FROM word"))
-    return [numbers[text] for text in texts]
+def _remove(path: Path) -> None:
+    """Delete a database, and a killed writer's journal, which would be played into the next."""
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
+        path.with_name(f"{path.name}-journal").unlink(missing_ok=True)

@@ -13,8 +13,9 @@ import pytest
 from stored_runs import FIRST_SECONDS, add, identities, instant, rows, seconds_of
 
 from solarxai.errors import QueryError, StoreError
-from solarxai.query import SaliencyStore, open_store, saliency_store
+from solarxai.query import SaliencyStore, following, index, open_store
 from solarxai.query.index import Index
+from solarxai.query.joined import Joined
 from solarxai.store.segment import Segment
 
 
@@ -128,7 +129,7 @@ def test_an_index_that_lies_is_found_out(copy: SaliencyStore) -> None:
 def test_an_index_that_keeps_lying_is_told(
     copy: SaliencyStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(saliency_store, "_agree", lambda found, segments: False)
+    monkeypatch.setattr(Joined, "agree", lambda self: False)
     with pytest.raises(StoreError, match="the index and the segments disagree"):
         copy.query()
 
@@ -138,3 +139,120 @@ def test_a_store_that_cannot_be_written_is_searched_in_memory(copy: SaliencyStor
     Index.delete(copy)
     (copy.path / "index.sqlite").mkdir()
     assert identities(copy.query()) == expected
+
+
+def test_segments_that_hold_no_answer_are_not_opened(
+    two: SaliencyStore, opened_files: list[str]
+) -> None:
+    two.query()
+    opened_files.clear()
+    found = open_store(two.path).query(time=(instant(70), None))
+    _ = found["gradient"].values
+    assert found.attrs["runs"] == ["bbb1"]
+    assert any("segments/bbb1" in name for name in opened_files)
+    assert not any("segments/aaa2" in name for name in opened_files)
+
+
+def test_only_one_segment_of_each_layout_is_opened_to_describe_the_rows(
+    tmp_path: Path, opened_files: list[str]
+) -> None:
+    path = tmp_path / "store"
+    for number in range(6):
+        add(path, f"run{number}", rows([number, number + 50]), ["gradient"])
+    open_store(path).query()
+    opened_files.clear()
+    found = open_store(path).query(time=(instant(0), instant(10)))
+    assert seconds_of(found) == [0, 1, 2, 3, 4, 5]
+    touched = {run for run in open_store(path).runs if any(f"/{run}/" in n for n in opened_files)}
+    assert len(touched) == 3
+    opened_files.clear()
+    assert found["gradient"].shape[0] == 6
+    assert not any("segments" in name for name in opened_files)
+
+
+def test_a_segment_with_other_times_than_the_index_is_told_when_it_is_read(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "store"
+    for number in range(5):
+        add(path, f"run{number}", rows([number]), ["gradient"])
+    found = open_store(path).query()
+    connection = sqlite3.connect(path / "index.sqlite")
+    connection.execute("UPDATE row SET time = time + 1 WHERE segment = 2")
+    connection.commit()
+    connection.close()
+    found = open_store(path).query()
+    with pytest.raises(StoreError, match=r"run1: its times are not those of the index.*--rebuild"):
+        _ = found["gradient"].values
+    assert open_store(path).index(rebuild=True).rows == 5
+    assert open_store(path).query()["gradient"].notnull().all()
+
+
+@pytest.mark.parametrize("aged", [False, True])
+def test_an_undone_shard_of_a_sealed_segment_is_noticed(
+    copy: SaliencyStore, monkeypatch: pytest.MonkeyPatch, aged: bool
+) -> None:
+    if aged:
+        monkeypatch.setattr(following, "_YOUNG_SECONDS", -1e9)
+    before = identities(copy.query())
+    copy.segment("bbb1").discard(0)
+    after = identities(copy.query())
+    assert len(after) == len(before) - 4
+    assert set(after) < set(before)
+    add(copy.path, "bbb1", rows(FIRST_SECONDS), ["expected_gradients", "gradient"])
+    assert identities(copy.query()) == before
+
+
+@pytest.mark.parametrize("aged", [False, True])
+def test_what_is_begun_written_and_removed_is_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, aged: bool
+) -> None:
+    if aged:
+        monkeypatch.setattr(following, "_YOUNG_SECONDS", -1e9)
+    path = tmp_path / "store"
+    for shards, expected in (([0], 4), ([2], 6), (None, 10)):
+        add(path, "run1", rows(FIRST_SECONDS), ["gradient"], shards=shards)
+        assert open_store(path).query().sizes["sample"] == expected
+    add(path, "run2", rows([5]), ["gradient"])
+    assert open_store(path).query().sizes["sample"] == 11
+    shutil.rmtree(path / "segments" / "run1")
+    assert seconds_of(open_store(path).query()) == [5]
+
+
+def test_a_folder_that_has_not_changed_is_not_listed(
+    copy: SaliencyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "_YOUNG_SECONDS", -1e9)
+    copy.query()
+
+    def refuse(*_: object) -> set[int]:
+        raise AssertionError("listed")
+
+    monkeypatch.setattr(SaliencyStore, "runs", property(refuse))
+    monkeypatch.setattr(following, "_entries", refuse)
+    assert copy.query().sizes["sample"] == 16
+
+
+def test_a_new_run_is_found_though_another_process_holds_the_index(
+    copy: SaliencyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy.query()
+    monkeypatch.setattr(index, "_PATIENCE_SECONDS", 0.1)
+    holder = sqlite3.connect(copy.path / "index.sqlite", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    add(copy.path, "ccc3", rows([1000]), ["gradient"])
+    assert copy.query().sizes["sample"] == 17
+    copy.segment("bbb1").discard(0)
+    assert copy.query().sizes["sample"] == 13
+    holder.close()
+    assert copy.query().sizes["sample"] == 13
+
+
+def test_an_entry_that_does_not_hold_is_looked_at_again(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    segment = add(path, "run1", rows(FIRST_SECONDS), ["gradient"])
+    file = next((segment.path / "gradient").glob("c.1*"))
+    file.rename(tmp_path / "aside")
+    assert seconds_of(open_store(path).query()) == FIRST_SECONDS[:4] + FIRST_SECONDS[8:]
+    (tmp_path / "aside").rename(file)
+    assert seconds_of(open_store(path).query()) == FIRST_SECONDS

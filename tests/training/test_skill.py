@@ -116,7 +116,11 @@ def test_a_fold_scores_what_the_metrics_say_of_its_test_rows():
             ("brier_skill", 1 / (1 + np.exp(-margin[test]))),
         ):  # fmt: skip
             slow = metrics.block_bootstrap(
-                getattr(metrics, name), truth[test], forecast, groups=region, n=30,
+                getattr(metrics, name),
+                truth[test],
+                forecast,
+                groups=region,
+                n=30,
                 bounds=metrics.BOUNDS.get(name),
             )
             for part in ("value", "low", "high", "n_groups", "n_undefined"):
