@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any
@@ -79,7 +79,7 @@ def measure_axiom(
         One of `AXIOMS`:
 
         completeness
-            The values sum to f(x) − f(0): |Σ − Δf| ÷ |Δf|.
+            The values sum to f(x) − f(0): |Σ − Δf| ÷ |Δf|. Lundberg & Lee call it local accuracy.
         sensitivity
             A pixel that alone differs from the baseline, and changes a saturated score, gets its
             change: |value − Δf| ÷ |Δf|, at most 1.
@@ -91,6 +91,10 @@ def measure_axiom(
             Two pixels that the score cannot tell apart have one value.
         missingness
             A pixel that equals the baseline has the value 0.
+        consistency
+            A pixel that matters more to one function than to another, whatever the other pixels,
+            has no smaller value: max(φ − φ', 0) ÷ |Δf|, at most 1, of min(x, 1) times three, φ',
+            beside x, φ, at x = 2.
     explainer, network, seed
         See `measure_axioms`.
 
@@ -154,16 +158,7 @@ def _completeness(subject: _Subject) -> float:
 
 
 def _sensitivity(subject: _Subject) -> float:
-    network = subject.pointwise()
-    weights = (torch.tensor(-1.0), torch.tensor(1.0), torch.eye(_CHANNELS)[:, :, None, None])
-    given = (*weights, torch.tensor(0.0), torch.tensor(-float(_SIZE**2) / _CHANNELS))
-    with torch.no_grad():
-        for parameter, value in zip(network.parameters(), given, strict=False):
-            parameter.copy_(value.expand_as(parameter))
-    x = torch.zeros(1, 1, _SIZE, _SIZE)
-    x[0, 0, 3, 4] = 2.0
-    found = float(subject.map(network, x).values[0, 0, 3, 4])
-    return min(abs(found - 1.0), 1.0)
+    return min(abs(_of_one_pixel(subject, _saturated(1.0)) - 1.0), 1.0)
 
 
 def _implementation_invariance(subject: _Subject) -> float:
@@ -202,6 +197,37 @@ def _missingness(subject: _Subject) -> float:
     return float(values[:, 2, 5].abs().max() / values.abs().max())
 
 
+def _consistency(subject: _Subject) -> float:
+    weaker = _of_one_pixel(subject, _proportional())
+    stronger = _of_one_pixel(subject, _saturated(3.0))
+    return min(max(weaker - stronger, 0.0) / 2.0, 1.0)
+
+
+def _of_one_pixel(subject: _Subject, weights: Sequence[Tensor]) -> float:
+    """Return the value of the one pixel, 2, that differs from the baseline."""
+    network = subject.pointwise()
+    with torch.no_grad():
+        for parameter, value in zip(network.parameters(), weights, strict=False):
+            parameter.copy_(value.expand_as(parameter))
+    x = torch.zeros(1, 1, _SIZE, _SIZE)
+    x[0, 0, 3, 4] = 2.0
+    return float(subject.map(network, x).values[0, 0, 3, 4])
+
+
+def _saturated(factor: float) -> tuple[Tensor, ...]:
+    """Return weights of a pointwise network: the sum over pixels of factor · min(x, 1)."""
+    total = torch.tensor(-factor * _SIZE**2 / _CHANNELS)
+    each = torch.eye(_CHANNELS)[:, :, None, None]
+    return torch.tensor(-1.0), torch.tensor(1.0), each, torch.tensor(0.0), total
+
+
+def _proportional() -> tuple[Tensor, ...]:
+    """Return weights of a pointwise network: the sum over pixels of x, where x is not negative."""
+    total = torch.tensor(_SIZE**2 / _CHANNELS)
+    each = torch.eye(_CHANNELS)[:, :, None, None]
+    return torch.tensor(1.0), torch.tensor(0.0), each, torch.tensor(0.0), total
+
+
 def _measured(name: str, subject: _Subject) -> Measured:
     try:
         with warnings.catch_warnings():
@@ -221,6 +247,7 @@ AXIOMS: Mapping[str, Callable[[_Subject], float]] = MappingProxyType(
         "linearity": _linearity,
         "symmetry": _symmetry,
         "missingness": _missingness,
+        "consistency": _consistency,
     }
 )
 """What is asked of a method, by name."""

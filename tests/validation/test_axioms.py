@@ -42,11 +42,12 @@ def test_expected_gradients_keeps_all_axioms():
     assert all(each.holds(tolerance=5e-3) for each in found.values())
 
 
-def test_a_gradient_breaks_sensitivity_completeness_and_missingness():
+def test_a_gradient_breaks_sensitivity_completeness_missingness_and_consistency():
     found = measure_axioms(Gradient())
     broken = {name for name, each in found.items() if not each.holds()}
-    assert broken == {"sensitivity", "completeness", "missingness"}
+    assert broken == {"sensitivity", "completeness", "missingness", "consistency"}
     assert found["sensitivity"].violation == pytest.approx(1.0)
+    assert found["consistency"].violation == pytest.approx(0.5)
 
 
 def test_a_map_that_ignores_the_network_is_invariant_and_not_linear():
