@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 import xarray as xr
 from astropy.wcs import WCS
+from outline import Outline
 
 from solarxai.attention import describe_attention
 from solarxai.page import write_attention_page
@@ -77,24 +77,6 @@ def page(parts, tmp_path_factory):
     return path.read_text()
 
 
-class Outline(HTMLParser):
-    """Collects tags with their attributes, and complains of tags that do not close."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in ("meta", "img", "br", "link"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-
 def words_of(page: str) -> str:
     """Return the page without its pictures and its style."""
     return re.sub(r"base64,[A-Za-z0-9+/=]*|<style>.*?</style>", "", page, flags=re.DOTALL)
@@ -103,8 +85,7 @@ def words_of(page: str) -> str:
 def test_every_tag_closes_and_every_link_has_its_place(page):
     outline = Outline(page)
     assert outline.open == []
-    places = {attrs["id"] for _, attrs in outline.tags if "id" in attrs}
-    links = {attrs["href"].removeprefix("#") for tag, attrs in outline.tags if tag == "a"}
+    links, places = outline.links()
     assert {"method-gradient", "method-hires_cam", "features"} <= links <= places
 
 
