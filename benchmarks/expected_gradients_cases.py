@@ -12,6 +12,7 @@ import torch
 from captum.attr import GradientShap
 from torch import Tensor, nn
 
+from solarxai import Snapshot
 from solarxai.attribution import draw_baselines
 from solarxai.blocks import open_samples
 from solarxai.classifier import Classifier
@@ -44,7 +45,7 @@ class Case:
     baselines: Tensor
     known: int
     positions: int
-    sizes: tuple[int, ...] = (16, 32, 64, 100, 200, 400)
+    sizes: tuple[int, ...] = (16, 32, 48, 64, 100, 200, 400)
     repeats: int = 3
     options: dict[str, Any] = field(default_factory=dict)
 
@@ -64,10 +65,12 @@ class Case:
                 sum_of_one += ((image - some) * slopes).sum(dim=0)
         return total / len(self.baselines)
 
-    def ours(self, samples: int, seed: int, **options: Any) -> Any:
-        """Return our attribution of all images."""
+    def ours(
+        self, samples: int, seed: int, *, model: Snapshot | None = None, **options: Any
+    ) -> Any:
+        """Return our attribution of all images, by the network or a snapshot of it."""
         method = ExpectedGradients(samples=samples, seed=seed, **self.options, **options)
-        return method(self.network, self.x, baselines=self.baselines)
+        return method(model or self.network, self.x, baselines=self.baselines)
 
     def captum(self, samples: int, calls: int) -> Tensor:
         """Return captum's maps of the images with a truth, one image at a time."""

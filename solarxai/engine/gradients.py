@@ -31,6 +31,8 @@ class Stream:
 
     Attributes
     ----------
+    how
+        Size of passes and precision, in words.
     forward, backward
         Images sent so far.
     """
@@ -47,6 +49,7 @@ class Stream:
         self._half = precision == "bfloat16"
         self._compiles = compiled
         self.batch_size = batch_size
+        self.how = f"{batch_size} in {precision}" + ", compiled" * compiled
         self.forward = prepared.passes
         self.backward = prepared.passes
 

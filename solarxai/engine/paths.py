@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from copy import copy
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -15,10 +15,13 @@ from solarxai.engine.gradients import Stream, check_finite
 from solarxai.engine.positions import BINS, Floats, Positions, bridge, learned, uniform
 from solarxai.engine.stems import stem_of
 
-__all__ = ["IMPORTANCE", "Paths", "Slopes", "along", "beyond_control"]
+__all__ = ["IMPORTANCE", "Paths", "Slopes", "along", "beyond_control", "paths_from"]
 
 IMPORTANCE = ("auto", "on", "off")
 """Whether the density of positions is learnt: where it is worth it, always, or never."""
+
+_KEPT = 4
+"""Sets of paths kept with a network: of two targets, with and without the control."""
 
 _PAIRS = 4
 _WORTH = 1.5
@@ -41,6 +44,21 @@ class _Ends(NamedTuple):
     gradients: Tensor
     mean: Tensor
     product: Tensor
+
+
+def paths_from(
+    stream: Stream, baselines: Tensor, weight: Tensor, *, control: bool, importance: str
+) -> Paths:
+    """Return the `Paths` with these arguments, kept with the network for the next call."""
+    kept: dict[bytes, Paths] = stream.prepared.memo.setdefault("paths", {})
+    how = f"{stream.how}, {baselines.device}, {control}, {importance}".encode()
+    arrays = [given.cpu().numpy().tobytes() for given in (baselines, weight)]
+    key = hashlib.sha256(b"".join([how, *arrays])).digest()
+    if key not in kept:
+        while len(kept) >= _KEPT:
+            del kept[next(iter(kept))]
+        kept[key] = Paths(stream, baselines, weight, control=control, importance=importance)
+    return kept[key].through(stream)
 
 
 class Paths:
@@ -87,8 +105,14 @@ class Paths:
             self.starts = torch.cat([self.stem.ahead(part) for part in stream.parts(baselines)])
         scores, self.ends = self._at_baselines(control)
         self.expected = float(scores.mean())
-        self.order = self._tour(scores)
+        self.order = tour(baselines.flatten(1).cpu().numpy(), scores.numpy())
         self.positions = self._positions(importance)
+
+    def through(self, stream: Stream) -> Paths:
+        """Return the same paths through another stream of the same network."""
+        found = copy(self)
+        found.stream = stream
+        return found
 
     def scored(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Return the explained score (point,), float64, and its gradient at each point.
@@ -131,17 +155,6 @@ class Paths:
             total += backs.sum(dim=0, dtype=torch.float64)
             product += (baselines.double() * backs).sum(dim=0)
         return explained, _Ends(gradients, total / len(gradients), product / len(gradients))
-
-    def _tour(self, scores: Tensor) -> npt.NDArray[np.intp]:
-        """Return the tour of the baselines, kept with the network for the next call."""
-        rows, memo = self.baselines.flatten(1).cpu().numpy(), self.stream.prepared.memo
-        key = hashlib.sha256(rows.tobytes() + scores.numpy().tobytes()).digest()
-        kept, order = memo.get("tour", (b"", None))
-        if kept != key:
-            order = tour(rows, scores.numpy())
-            memo["tour"] = key, order
-        found: npt.NDArray[np.intp] = order
-        return found
 
     def _positions(self, importance: str) -> Positions:
         plain = uniform() if self.ends is None else bridge()

@@ -12,6 +12,7 @@ from torch import Tensor
 from solarxai.engine.baselines import Leg, Shape, draw_design
 from solarxai.engine.paths import Paths, Slopes, along, beyond_control
 from solarxai.engine.positions import Positions
+from solarxai.engine.shared_passes import Asking
 from solarxai.engine.tour_error import TourError, smoothed
 
 __all__ = ["Walk"]
@@ -75,13 +76,16 @@ class Walk:
         self._samples = 0
         self._reached = 0.0
 
-    def go(self, samples: int) -> None:
-        """Take that many more gradients; the first round takes one more, at the image."""
+    def go(self, samples: int) -> Asking[None]:
+        """Take that many more gradients, asked for; the first round takes one more, at the image.
+
+        See `solarxai.engine.shared_passes` and `Paths.scored`.
+        """
         legs = draw_design(self._paths.order, samples, self._generator)
         visited = sum(leg.shape.visited for leg in legs)
         self._reached = visited / len(self._paths.order)
         sums = [_Sum(leg.shape, self._image, reached=self._reached) for leg in legs]
-        self._visit(legs, sums)
+        yield from self._visit(legs, sums)
         shares = [leg.shape.visited / visited for leg in legs]
         new = samples / (self._samples + samples)
         self._mean *= 1 - new
@@ -108,22 +112,22 @@ class Walk:
         gap = self.values().double().sum().cpu() - (self._score - self._paths.expected)
         return gap.to(torch.float32)
 
-    def _visit(self, legs: tuple[Leg, ...], sums: list[_Sum]) -> None:
+    def _visit(self, legs: tuple[Leg, ...], sums: list[_Sum]) -> Asking[None]:
         points = _points(legs, self._paths.positions)
         size, first = self._paths.stream.batch_size, self._slope is None
         for start, stop in _parts(len(points.row), size, first=first):
             part = _Points(*(column[start:stop] for column in points))
             shares = torch.bincount(part.leg, minlength=len(sums)).tolist()
-            each = torch.split(self._contributions(part), shares)
+            each = torch.split((yield from self._contributions(part)), shares)
             for one, mine in zip(sums, each, strict=True):
                 if len(mine):
                     one.add(mine)
 
-    def _contributions(self, part: _Points) -> Tensor:
+    def _contributions(self, part: _Points) -> Asking[Tensor]:
         paths, rows = self._paths, part.row.to(self._image.device)
         alpha = along(part.alpha, self._end[0])
         start = paths.starts.index_select(0, rows)
-        between = self._gradients(torch.lerp(start, self._end, alpha))
+        between = yield from self._gradients(torch.lerp(start, self._end, alpha))
         slopes = Slopes(between, None, None)
         if paths.ends is not None:
             first = paths.ends.gradients.index_select(0, rows)
@@ -132,11 +136,11 @@ class Walk:
         way = paths.baselines.index_select(0, rows).neg_().add_(self._image)
         return way.mul_(paths.stem.back(found))
 
-    def _gradients(self, points: Tensor) -> Tensor:
+    def _gradients(self, points: Tensor) -> Asking[Tensor]:
         """Return the gradients at points; the image itself goes along in the first pass."""
         if self._slope is not None:
-            return self._paths.scored(points)[1]
-        scores, gradients = self._paths.scored(torch.cat([self._end, points]))
+            return (yield points)[1]
+        scores, gradients = yield torch.cat([self._end, points])
         self._score, self._slope = float(scores[0]), gradients[0]
         return gradients[1:]
 

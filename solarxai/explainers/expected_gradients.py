@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
-from solarxai.engine.paths import IMPORTANCE, Paths
+from solarxai.engine.paths import IMPORTANCE, Paths, paths_from
 from solarxai.engine.seeds import image_generator
+from solarxai.engine.shared_passes import Asking, answered_together
 from solarxai.engine.walks import Walk
 from solarxai.errors import ContractError
 from solarxai.explainers import Attribution, Explainer, Problem
@@ -47,6 +48,10 @@ class ExpectedGradients(Sampling):
     n_baselines
         How many training images to draw as baselines where the caller draws them; read by
         `solarxai.attribution`.
+    shared_passes
+        Whether points on the paths to several images go through the network in one pass, where
+        those to one do not fill it: faster with few samples, and a map then depends on its
+        neighbours by rounding.
 
     Notes
     -----
@@ -58,9 +63,9 @@ class ExpectedGradients(Sampling):
     with the control, (x − x′)·[(1 − α) ∇f(x′) + α ∇f(x)] is taken off each sample and its mean,
     which is the trapezoidal rule on all paths, is added. The standard error is that of the
     estimator for the *given* baselines: their own choice is not in it. Half of its square is a
-    pixel's own and half that of the pixels around. Each image has its own random numbers and its
-    own passes, so its map depends neither on its place in the batch nor on its neighbours. Where
-    the first layer gives no more values than it takes, points start behind it
+    pixel's own and half that of the pixels around. Each image has its own random numbers, so
+    its map depends neither on its place in the batch nor, but for rounding, on its neighbours.
+    Where the first layer gives no more values than it takes, points start behind it
     (`solarxai.engine.stems`): a pass is then one of the rest of the network.
 
     References
@@ -75,6 +80,7 @@ class ExpectedGradients(Sampling):
     control: str = "auto"
     importance: str = "auto"
     n_baselines: int = 100
+    shared_passes: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -86,8 +92,8 @@ class ExpectedGradients(Sampling):
                 )
 
     def alone(self) -> Explainer:
-        """Return the method itself: its passes hold one image each already."""
-        return self
+        """Return the same method with every image in passes of its own."""
+        return replace(self, shared_passes=False)
 
     def attribute(self, problem: Problem) -> Attribution:
         """Return the contributions, in units of the score, with standard and completeness error."""
@@ -104,16 +110,20 @@ class ExpectedGradients(Sampling):
             self.control == "auto" and len(baselines) <= self.samples
         )
         for number, weight in enumerate(distinct):
-            paths = Paths(
+            paths = paths_from(
                 problem.stream, baselines, weight, control=control, importance=self.importance
             )
-            for row in (targets == number).nonzero().flatten().tolist():
-                yield row, self._explain(paths, problem.x[row])
+            rows = (targets == number).nonzero().flatten().tolist()
+            groups = [rows] if self.shared_passes else [[row] for row in rows]
+            for group in groups:
+                walks = (self._explained(paths, problem.x[row]) for row in group)
+                ended = answered_together(walks, paths.scored, most=self.batch_size)
+                yield from ((group[place], found) for place, found in ended)
 
-    def _explain(self, paths: Paths, image: Tensor) -> _Found:
+    def _explained(self, paths: Paths, image: Tensor) -> Asking[_Found]:
         walk = Walk(paths, image, image_generator(self.seed, image))
         for samples in self.rounds():
-            walk.go(samples)
+            yield from walk.go(samples)
             values, stderr = walk.values(), walk.stderr()
             if self.enough(values, stderr) or not bool(torch.isfinite(values).all()):
                 break

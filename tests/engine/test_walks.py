@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from solarxai.engine.baselines import tour
 from solarxai.engine.gradients import Stream
-from solarxai.engine.paths import Paths
+from solarxai.engine.paths import Paths, paths_from
 from solarxai.engine.preparation import prepare
+from solarxai.engine.shared_passes import answered_together
 from solarxai.engine.walks import Walk
 
 
@@ -19,7 +19,7 @@ def walk(samples: int, *, baselines: int = 6, batch_size: int = 32) -> Walk:
     paths = Paths(stream, networks.images(baselines, seed=2), weight, importance="off")
     found = Walk(paths, x[0], np.random.default_rng(0))
     if samples:
-        found.go(samples)
+        list(answered_together([found.go(samples)], paths.scored, most=batch_size))
     return found
 
 
@@ -43,19 +43,27 @@ def test_the_size_of_passes_does_not_matter(batch_size):
     torch.testing.assert_close(few.stderr(), many.stderr(), rtol=1e-3, atol=1e-6)
 
 
-def test_the_tour_of_the_same_baselines_is_kept_for_the_next_call(monkeypatch):
-    x, made = networks.images(1), []
+def test_paths_from_the_same_baselines_are_kept_for_the_next_call():
+    x = networks.images(1)
     prepared = prepare(networks.residual(), x)
 
-    def counted(*given):
-        made.append(given)
-        return tour(*given)
+    def gradients(seed: int, weight: list[float], *, size: int = 32, control: bool = True) -> int:
+        stream = Stream(prepared, batch_size=size)
+        baselines = networks.images(6, seed=seed)
+        before = stream.backward
+        paths = paths_from(
+            stream, baselines, torch.tensor(weight), control=control, importance="off"
+        )
+        assert paths.stream is stream
+        assert sorted(paths.order) == list(range(6))
+        return stream.backward - before
 
-    monkeypatch.setattr("solarxai.engine.paths.tour", counted)
-    sets = [networks.images(6, seed=seed) for seed in (2, 2, 3)]
-    weights = [torch.tensor([-1.0, 1.0])] * 3 + [torch.tensor([1.0, 0.0])]
-    for baselines, weight in zip([*sets, sets[-1]], weights, strict=True):
-        stream = Stream(prepared, batch_size=32)
-        order = Paths(stream, baselines, weight, importance="off").order
-        assert sorted(order) == list(range(6))
-    assert len(made) == 3
+    margin, first = [-1.0, 1.0], [1.0, 0.0]
+    assert gradients(2, margin) == 6
+    assert gradients(2, margin) == 0
+    assert gradients(3, margin) == 6
+    assert gradients(2, first) == 6
+    assert gradients(2, margin, size=2) == 6
+    assert gradients(2, first) == 0
+    assert gradients(2, first, control=False) == 0
+    assert gradients(2, margin) == 6, "only so many are kept"

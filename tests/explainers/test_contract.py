@@ -212,7 +212,7 @@ def test_a_snapshot_gives_the_same_bytes_for_fewer_passes(method):
     assert torch.equal(first.values, wanted.values)
     assert torch.equal(again.values, wanted.values)
     assert first.passes == wanted.passes
-    assert again.passes.forward == wanted.passes.forward - 2
+    assert again.passes.forward <= wanted.passes.forward - 2
 
 
 def test_passes_are_counted_truthfully(method):
