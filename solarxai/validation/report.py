@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from solarxai.errors import ValidationError
-from solarxai.metrics import Interval
+from solarxai.metrics import Interval, block_bootstrap, proportion_interval
 from solarxai.registry import near_name
 
 __all__ = [
     "BEYOND",
+    "NOTHING",
     "Check",
     "Limits",
     "Outcome",
@@ -30,6 +32,10 @@ __all__ = [
 Sense = Literal["at least", "at most", ""]
 Outcome = Literal["honest so far", "convicted", "undecided"]
 Row = Mapping[str, Any]
+Column = npt.NDArray[Any]
+
+NOTHING = Interval(value=math.nan, low=math.nan, high=math.nan, n_groups=0)
+"""What is known of no row at all."""
 
 BEYOND = "the value is beyond the limit, but not its whole interval"
 
@@ -40,6 +46,26 @@ class Resampling:
 
     n: int = 1000
     seed: int = 0
+
+    def interval(
+        self,
+        statistic: Callable[..., float],
+        *arrays: Column,
+        groups: Column,
+        bounds: tuple[float, float] | None = None,
+    ) -> Interval:
+        """Return the `block_bootstrap` of a statistic; without a row, an interval of NaN."""
+        if not len(groups):
+            return NOTHING
+        return block_bootstrap(
+            statistic, *arrays, groups=groups, n=self.n, seed=self.seed, bounds=bounds
+        )
+
+    def proportion(self, hits: Column, *, groups: Column) -> Interval:
+        """Return the `proportion_interval` of hits; without a row, an interval of NaN."""
+        if not len(groups):
+            return NOTHING
+        return proportion_interval(hits, groups=groups, n=self.n, seed=self.seed)
 
 
 @dataclass(frozen=True, kw_only=True)

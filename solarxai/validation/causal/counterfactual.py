@@ -16,7 +16,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from solarxai.classifier import Classifier
-from solarxai.metrics import Interval, block_bootstrap, proportion_interval
+from solarxai.metrics import Interval
 from solarxai.validation.causal.interventions import (
     INTERVENTIONS,
     NotApplicable,
@@ -246,22 +246,10 @@ class _Origin:
         )
 
     def proportion(self, hits: Column, rows: Column) -> Interval:
-        if not len(rows):
-            return _nothing()
-        return proportion_interval(
-            hits, groups=self.region[rows], n=self.resampling.n, seed=self.resampling.seed
-        )
+        return self.resampling.proportion(hits, groups=self.region[rows])
 
     def bootstrap(self, statistic: Callable[..., float], rows: Column, *arrays: Column) -> Interval:
-        if not len(rows):
-            return _nothing()
-        return block_bootstrap(
-            statistic,
-            *arrays,
-            groups=self.region[rows],
-            n=self.resampling.n,
-            seed=self.resampling.seed,
-        )
+        return self.resampling.interval(statistic, *arrays, groups=self.region[rows])
 
     def check(self, found: Interval, *, label: str, rows: Column, **words: Any) -> Check:
         return judge(
@@ -271,10 +259,6 @@ class _Origin:
             limits=self.limits,
             **words,
         )
-
-
-def _nothing() -> Interval:
-    return Interval(value=math.nan, low=math.nan, high=math.nan, n_groups=0)
 
 
 def _floor(scores: Column) -> float:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from solarxai.classifier import Classifier
-from solarxai.metrics import Interval, block_bootstrap
+from solarxai.metrics import Interval
 from solarxai.validation.causal._disturbances import DISTURBANCES, SWAPS, Disturbance
 from solarxai.validation.causal._sights import Amplitudes, Sight, sights
 from solarxai.validation.causal.interventions import NotApplicable, cut_patches
@@ -337,12 +337,7 @@ class _Judged:
         return _over_variants(np.where(np.isnan(after), np.nan, changed))
 
     def bootstrap(self, statistic: Callable[..., float], rows: Column, *arrays: Column) -> Interval:
-        if not len(rows):
-            return Interval(value=np.nan, low=np.nan, high=np.nan, n_groups=0)
-        return block_bootstrap(
-            statistic, *arrays, groups=self.region[rows], n=self.resampling.n,
-            seed=self.resampling.seed,
-        )  # fmt: skip
+        return self.resampling.interval(statistic, *arrays, groups=self.region[rows])
 
     def check(
         self, found: Interval, rows: Column, name: str, limit: float, *, of: str = "all",

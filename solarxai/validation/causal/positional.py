@@ -17,7 +17,7 @@ import xarray as xr
 from scipy import ndimage
 
 from solarxai.errors import ValidationError
-from solarxai.metrics import Interval, block_bootstrap
+from solarxai.metrics import Interval
 from solarxai.schema import QUIET
 from solarxai.validation.causal.interventions import NotApplicable, Patch, cut_patches
 from solarxai.validation.report import Check, Limits, Resampling, judge
@@ -219,11 +219,8 @@ def positional_checks(
 def _bootstrap(
     found: Following, rows: Column, regions: Column, resampling: Resampling
 ) -> tuple[Interval, Interval]:
-    if not len(rows):
-        nothing = Interval(value=np.nan, low=np.nan, high=np.nan, n_groups=0)
-        return nothing, nothing
     ahead, stays = (
-        block_bootstrap(_median, values, groups=regions, n=resampling.n, seed=resampling.seed)
+        resampling.interval(_median, values, groups=regions)
         for values in ((found.along - found.staying)[rows], found.stays[rows])
     )
     return ahead, stays

@@ -17,7 +17,7 @@ import xarray as xr
 from solarxai.attribution import attribute
 from solarxai.classifier import Classifier
 from solarxai.explainers import Explainer, ExplainerWarning
-from solarxai.metrics import Interval, block_bootstrap
+from solarxai.metrics import Interval
 from solarxai.validation.randomisation.similarity import Described, similarity
 from solarxai.validation.report import Resampling
 
@@ -120,15 +120,7 @@ class Structures:
 
     def _interval(self, values: Array, regions: Array) -> Interval:
         defined = ~np.isnan(values)
-        if not defined.any():
-            return Interval(value=math.nan, low=math.nan, high=math.nan, n_groups=0)
-        return block_bootstrap(
-            _median,
-            values[defined],
-            groups=regions[defined],
-            n=self.resampling.n,
-            seed=self.resampling.seed,
-        )
+        return self.resampling.interval(_median, values[defined], groups=regions[defined])
 
 
 def thinned(samples: xr.Dataset, most: int | None) -> xr.Dataset:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from solarxai.metrics import BOUNDS, Interval, block_bootstrap, proportion_interval, roc_auc, tss
+from solarxai.metrics import BOUNDS, Interval, roc_auc, tss
 from solarxai.validation.report import Check, Limits, Resampling, Sense, judge
 from solarxai.validation.spectral.counterfactual import LINES, SpectralCounterfactuals
 from solarxai.validation.spectral.nuisances import Means
@@ -191,13 +191,9 @@ class _Checks:
         reason: str = "",
     ) -> Check:
         rows = np.flatnonzero(~np.isnan(after))
-        found = (
-            block_bootstrap(
-                sway, self.found.original[rows], after[rows], self.found.preflare[rows],
-                groups=self.found.region[rows], n=self.resampling.n, seed=self.resampling.seed,
-            )
-            if len(rows)
-            else _nothing()
+        found = self.resampling.interval(
+            sway, self.found.original[rows], after[rows], self.found.preflare[rows],
+            groups=self.found.region[rows],
         )  # fmt: skip
         return self.check(
             found, rows, name=f"{name}: change of margin ÷ spread",
@@ -208,14 +204,7 @@ class _Checks:
         called = self.found.original > 0
         right = np.flatnonzero(~np.isnan(after) & (called == self.found.preflare))
         lost = ((after > 0) != called)[right]
-        found = (
-            proportion_interval(
-                lost, groups=self.found.region[right],
-                n=self.resampling.n, seed=self.resampling.seed,
-            )
-            if len(right)
-            else _nothing()
-        )  # fmt: skip
+        found = self.resampling.proportion(lost, groups=self.found.region[right])
         return self.check(found, right, name=f"{name}: right calls changed", reason=reason)
 
     def all_rows(self) -> Array:
@@ -228,9 +217,9 @@ class _Checks:
         values: Array,
         bounds: tuple[float, float] | None = None,
     ) -> Interval:
-        return block_bootstrap(
+        return self.resampling.interval(
             statistic, self.found.preflare[rows], values[rows], groups=self.found.region[rows],
-            n=self.resampling.n, seed=self.resampling.seed, bounds=bounds,
+            bounds=bounds,
         )  # fmt: skip
 
     def check(self, found: Interval, rows: Array, *, name: str, **words: Any) -> Check:
@@ -246,10 +235,6 @@ class _Checks:
 
 def _mean_of_second(_: Array, values: Array) -> float:
     return float(values.mean())
-
-
-def _nothing() -> Interval:
-    return Interval(value=math.nan, low=math.nan, high=math.nan, n_groups=0)
 
 
 def _outside(found: SpectralCounterfactuals, means: Means) -> Array:
