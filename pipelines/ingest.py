@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -102,7 +102,7 @@ def carry_out(
     Parameters
     ----------
     catalog
-        The files.
+        The files, or parts of them (`steps`), each of which is a unit of its own.
     ingest
         Makes the Samples of one; it is sent to workers.
     out, cluster, progress
@@ -117,11 +117,13 @@ def carry_out(
     references = catalog.references
     (out / "samples").mkdir(parents=True, exist_ok=True)
     blocks = _blocks(references, out / "samples", files_a_block)
-    with progress.stage("ingest", total=len(references), unit="files") as stage:
+    unit = "files" if all(one.steps is None for one in references) else "parts"
+    with progress.stage("ingest", total=len(references), unit=unit) as stage:
         _ingest_missing(blocks, cluster, stage, ingest, skip=skip)
     records = [json.loads(path.read_text()) for path in blocks]
-    failures = tuple(failure for record in records for failure in record["failures"])
-    _check_any(failures, len(references))
+    told_of_all = [failure for record in records for failure in record["failures"]]
+    _check_any(told_of_all, references)
+    failures = _told_once(told_of_all, {one.name for one in references if one.steps is not None})
     counts = Counter[str]()
     for record in records:
         counts.update(record.get("counts", {}))
@@ -148,9 +150,25 @@ def carry_out(
 def _blocks(
     references: Sequence[Reference], folder: Path, size: int
 ) -> dict[Path, Sequence[Reference]]:
-    """Return the references of each block by the path of its record."""
-    groups = [references[i : i + size] for i in range(0, len(references), size)]
+    """Return the references of each block by the path of its record; a part is one of its own."""
+    whole = [one for one in references if one.steps is None]
+    groups = [whole[i : i + size] for i in range(0, len(whole), size)]
+    groups += [[one] for one in references if one.steps is not None]
     return {folder / f"{content_hash([r.key for r in group])}.json": group for group in groups}
+
+
+def _told_once(
+    failures: Iterable[Mapping[str, str]], parted: Collection[str]
+) -> tuple[Mapping[str, str], ...]:
+    """Return the failures, of a file that was ingested in parts only the first."""
+    told: set[str] = set()
+    kept = []
+    for failure in failures:
+        if failure["file"] not in told:
+            kept.append(failure)
+        if failure["file"] in parted:
+            told.add(failure["file"])
+    return tuple(kept)
 
 
 def _ingest_missing(
@@ -171,8 +189,9 @@ def _ingest_missing(
         stage.advance(len(result["files"]) - len(result["failures"]))
 
 
-def _check_any(failures: Sequence[Mapping[str, str]], files: int) -> None:
-    if len(failures) == files:
+def _check_any(failures: Sequence[Mapping[str, str]], references: Sequence[Reference]) -> None:
+    if len(failures) == len(references):
+        files = len({(one.name, str(one.options)) for one in references})
         raise IngestError(
             f"none of the {files} files could be ingested; the first is {failures[0]['file']}: "
             f"{failures[0]['error']}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ from solarxai import registry
 from solarxai.catalog import Catalog
 from solarxai.errors import SolarxaiError
 from solarxai.events import LabelRule
-from solarxai.ingest import ingest_raster
+from solarxai.ingest import ingest_raster, split
 from solarxai.spectra import Cleaning
 from solarxai.workflow import Cluster, InputFile, Outcome
 from solarxai.workflow.progress import Progress
@@ -57,6 +58,8 @@ def run(
     first: Annotated[int, Field(ge=1)] | None = None,
 ) -> Outcome:
     """Write `out/samples/<block>.nc` and `out/ingest.json`, and account for every spectrum.
+
+    A large raster is ingested in parts of some exposures, a block each (`solarxai.ingest.split`).
 
     Parameters
     ----------
@@ -101,8 +104,10 @@ def run(
         rule=registry.make(LabelRule, labels or {}, name="labels"),
         regions=regions,
     )
+    chosen = listed if first is None else listed.prune(first)
+    parts = tuple(part for one in chosen.references for part in split(one))
     return carry_out(
-        listed if first is None else listed.prune(first),
+        dataclasses.replace(chosen, references=parts),
         bound,
         out=out,
         cluster=cluster or PlainLoop(),

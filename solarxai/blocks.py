@@ -52,7 +52,8 @@ def concatenate(blocks: Sequence[xr.Dataset]) -> xr.Dataset:
         combine_attrs="override",
     )  # fmt: skip
     order = np.lexsort((joined["sample_id"].values.astype(str), joined["time"].values))
-    joined = joined.isel(sample=order)
+    if (np.diff(order) != 1).any():  # spares a copy of what is in order
+        joined = joined.isel(sample=order)
     words = [str(name) for name, values in joined.coords.items() if values.dtype.kind == "U"]
     joined = joined.assign_coords({name: joined[name].astype(object) for name in words})
     joined.attrs = {**blocks[0].attrs, "counts": json.dumps(tally, sort_keys=True)}

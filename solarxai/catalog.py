@@ -73,6 +73,9 @@ class Reference:
         File of area fractions and structures behind a synthetic image.
     url
         Where the file can be fetched.
+    steps
+        Exposures of a raster that are meant, first and one after the last; all if None. Catalogs
+        do not say so: large rasters are split while they are ingested.
     """
 
     path: Path
@@ -86,12 +89,15 @@ class Reference:
     truth: Path | None = None
     truth_sha256: str | None = None
     url: str = ""
+    steps: tuple[int, int] | None = None
 
     @property
     def key(self) -> str:
         """Content hash: same bytes read the same way, same key, in whatever folder."""
+        part = {} if self.steps is None else {"steps": self.steps}
         return content_hash(
-            {
+            part
+            | {
                 "sha256": self.sha256,
                 "instrument": self.instrument,
                 "region": self.region,

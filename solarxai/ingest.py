@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from functools import lru_cache
+from dataclasses import replace
+from functools import lru_cache, partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +19,24 @@ from solarxai import patches, photosphere, spectrograms
 from solarxai.catalog import Reference
 from solarxai.errors import IngestError
 from solarxai.events import FlareList, LabelRule, RegionTable, read_srs, read_swpc
-from solarxai.instruments import open_instrument
+from solarxai.instruments import Exposures, Spectrograph, open_instrument
 from solarxai.provenance import file_hash
 from solarxai.schema import check_movie, check_observation, check_raster
-from solarxai.spectra import Cleaning
+from solarxai.spectra import Cleaning, study_grid
 
-__all__ = ["ingest", "ingest_raster", "open_observation"]
+__all__ = ["PART", "SLAB", "ingest", "ingest_raster", "open_observation", "split"]
+
+PART = 1 << 28
+"""Bytes of intensities and flags of a raster that one unit of work ingests."""
+
+SLAB = 1 << 26
+"""Bytes of intensities and flags that are in memory at a time while a raster is ingested."""
 
 TRUTH_PLANES = ("umbra", "penumbra", "pore")
 _STRUCTURES = "STRUCTURES"
 _REGION = re.compile(r"(NOAA|HARP)\s*(?:AR\s*)?(\d+)", re.IGNORECASE)
 _KEYWORDS = {"NOAA": ("NOAA_AR", "NOAA_ARS"), "HARP": ("HARPNUM",)}
+_REGION_CARDS = re.compile(r"^(?:NOAA_AR|HARPNUM).*(?:\nCONTINUE.*)*", re.MULTILINE)
 _NUMBERS = {"NOAA": 10000, "HARP": 10**9}
 """NOAA numbers are also written with their last four digits."""
 
@@ -38,7 +47,7 @@ def open_observation(reference: Reference) -> xr.Dataset:
     Parameters
     ----------
     reference
-        One entry of a catalog.
+        One entry of a catalog; if it has `steps`, these exposures of a raster.
 
     Returns
     -------
@@ -56,7 +65,7 @@ def open_observation(reference: Reference) -> xr.Dataset:
         checksum, is not FITS, or its header or values cannot be trusted.
     """
     _check_file(reference)
-    observation = open_instrument(reference.instrument).read(reference)
+    observation = _read(reference)
     _check_values(observation)
     _check_region(observation)
     if "wavelength" in observation.dims:
@@ -109,10 +118,13 @@ def ingest_raster(
 ) -> xr.Dataset:
     """Return the spectrogram Samples of one raster: opened, cleaned, labelled, cut.
 
+    Beside what is returned, some 64 MB of the raster are in memory at a time, if its instrument is
+    a `solarxai.instruments.Spectrograph`.
+
     Parameters
     ----------
     reference
-        One entry of a catalog.
+        One entry of a catalog; if it has `steps`, of these exposures.
     grid, cleaning, rule
         As of `solarxai.spectrograms.cut`.
     flares
@@ -123,22 +135,127 @@ def ingest_raster(
     Raises
     ------
     IngestError
-        if the file cannot become a raster Observation.
+        if the file cannot become a raster Observation, or has no such steps.
     """
-    observation = open_observation(reference)
-    if "wavelength" not in observation.dims:
-        raise IngestError(
-            f"{reference.name}: it is no raster of spectra",
-            remedy="Give its `instrument` in the catalog, such as iris_raster.",
-        )
-    return spectrograms.cut(
-        observation,
+    cut = partial(
+        spectrograms.cut,
         grid=grid,
         cleaning=cleaning,
         flares=None if flares is None else _flares(flares),
         rule=rule,
         regions=None if regions is None else _regions(regions),
     )
+    instrument = open_instrument(reference.instrument)
+    if isinstance(instrument, Spectrograph):
+        _check_file(reference)
+        exposures = instrument.exposures(reference)
+        steps = _steps(reference, exposures.shape[0])
+        slabs = _slabs(exposures, steps, reference.name)
+        return spectrograms.join(map(cut, slabs), exposures=len(steps))
+    observation = open_observation(reference)
+    if "wavelength" not in observation.dims:
+        raise IngestError(
+            f"{reference.name}: it is no raster of spectra",
+            remedy="Give its `instrument` in the catalog, such as iris_raster.",
+        )
+    return cut(observation)
+
+
+def split(reference: Reference, *, size: int = PART) -> tuple[Reference, ...]:
+    """Return references to the parts of a raster, so that each can be ingested in bounded memory.
+
+    Parameters
+    ----------
+    reference
+        One entry of a catalog.
+    size
+        Bytes of intensities and flags of a part, or of its spectrograms on the study's grid if
+        these have more; one exposure at least.
+
+    Returns
+    -------
+    tuple
+        The reference itself if its raster has less than a quarter of that, or cannot be opened,
+        which `ingest_raster` then says. Otherwise references with `steps`, in order; their Samples
+        joined are those of the raster.
+    """
+    instrument = open_instrument(reference.instrument)
+    if not isinstance(instrument, Spectrograph) or not _may_exceed(reference.path, size // 4):
+        return (reference,)
+    try:
+        exposures = instrument.exposures(reference)
+    except IngestError:
+        return (reference,)
+    number, whole = exposures.shape[0], exposures.shape[0] * _bytes_of_one(exposures)
+    if whole <= size // 4:
+        return (reference,)
+    parts = min(number, -(-whole // size))
+    ends = [number * part // parts for part in range(parts + 1)]
+    return tuple(replace(reference, steps=ends) for ends in pairwise(ends))
+
+
+def _read(reference: Reference) -> xr.Dataset:
+    """Return what an instrument reads, the whole of it or some exposures."""
+    instrument = open_instrument(reference.instrument)
+    if reference.steps is None:
+        return instrument.read(reference)
+    if not isinstance(instrument, Spectrograph):
+        raise IngestError(
+            f"{reference.name}: {reference.instrument} has no exposures to take some of",
+            remedy="Leave `steps` of the reference None.",
+        )
+    exposures = instrument.exposures(reference)
+    return exposures.read(_steps(reference, exposures.shape[0]))
+
+
+def _may_exceed(path: Path, size: int) -> bool:
+    """Return whether a file may hold a raster of more bytes.
+
+    Two bytes a value are five in memory, and compression saves nine tenths at most.
+    """
+    return path.is_file() and path.stat().st_size > size // 25
+
+
+def _steps(reference: Reference, number: int) -> range:
+    """Return the exposures a reference means."""
+    first, last = reference.steps or (0, number)
+    if not 0 <= first < last <= number:
+        raise IngestError(
+            f"{reference.name}: steps {first} to {last} are not among its {number} exposures",
+            remedy="Give the first step and the one after the last, from 0.",
+        )
+    return range(first, last)
+
+
+def _slabs(exposures: Exposures, steps: range, name: str) -> Iterator[xr.Dataset]:
+    """Yield some exposures at a time, and refuse a raster of one value as `open_observation`."""
+    first, varies = None, False
+    for part in _parts(steps, exposures):
+        slab = exposures.read(part)
+        if part[0] == steps[0]:
+            _check_region(slab)
+        if not varies:
+            first, varies = _varies(slab, first)
+        yield check_raster(slab)
+        del slab  # before the next is read
+    for part in _parts(range(exposures.shape[0]), exposures):
+        if varies:
+            return
+        first, varies = _varies(exposures.read(part), first)
+    if not varies:
+        raise _constant(name, first)
+
+
+def _bytes_of_one(exposures: Exposures) -> int:
+    """Return the bytes of an exposure's intensities and flags, or of its spectrogram if more."""
+    slits, wavelengths = exposures.shape[1:]
+    return slits * max(5 * wavelengths, 4 * len(study_grid()))
+
+
+def _parts(steps: range, exposures: Exposures) -> Iterator[range]:
+    """Yield the steps that are in memory at a time."""
+    together = max(1, SLAB // _bytes_of_one(exposures))
+    return (steps[i : i + together] for i in range(0, len(steps), together))
 
 
 @lru_cache(maxsize=4)
@@ -177,17 +294,36 @@ def _check_hash(name: str, found: str, wanted: str) -> None:
 
 
 def _check_values(observation: xr.Dataset) -> None:
-    source = observation.attrs["source"]
-    valid = observation["intensity"].values[observation["valid"].values]
-    if not valid.size:
-        raise IngestError(
+    """Refuse an observation of one value."""
+    first, varies = _varies(observation, None)
+    if not varies:
+        raise _constant(observation.attrs["source"], first)
+
+
+def _varies(observation: xr.Dataset, first: float | None) -> tuple[float | None, bool]:
+    """Return the first valid value, if none was known, and whether a valid one differs from it.
+
+    Rows are looked at in order, and as a rule the first has both.
+    """
+    values, valid = observation["intensity"].values, observation["valid"].values
+    for row, trusted in zip(values, valid, strict=True):
+        found = row[trusted]
+        if first is None and found.size:
+            first = float(found[0])
+        if found.size and (found != first).any():
+            return first, True
+    return first, False
+
+
+def _constant(source: str, value: float | None) -> IngestError:
+    if value is None:
+        return IngestError(
             f"{source}: every pixel is NaN", remedy="Leave the file out, or fetch it again."
         )
-    if valid.min() == valid.max():
-        raise IngestError(
-            f"{source}: every pixel has the value {valid[0]:g}",
-            remedy="Leave the file out: there is no image in it.",
-        )
+    return IngestError(
+        f"{source}: every pixel has the value {value:g}",
+        remedy="Leave the file out: there is no image in it.",
+    )
 
 
 def _check_region(observation: xr.Dataset) -> None:
@@ -196,7 +332,8 @@ def _check_region(observation: xr.Dataset) -> None:
     if named is None:
         return
     authority, number = named[1].upper(), int(named[2])
-    header = fits.Header.fromstring(observation.attrs["header"], sep="\n")
+    cards = _REGION_CARDS.findall(observation.attrs["header"])
+    header = fits.Header.fromstring("\n".join(cards), sep="\n")
     found = {
         int(digits) % _NUMBERS[authority]
         for keyword in _KEYWORDS[authority]

@@ -88,6 +88,7 @@ def cut(
     by a cubic spline. Segmentation and central mask take the nearest pixel.
     """
     zoom = scale_mm / float(observation.attrs["scale_mm"])
+    shared = _shared_columns(observation)
     rows: list[dict[str, Any]] = []
     left_out: Counter[str] = Counter()
     for structure in photosphere.structures:
@@ -97,7 +98,7 @@ def cut(
         elif grid.missing(photosphere.segmentation.shape) > MOST_MISSING:
             left_out["patch mostly beyond the border"] += 1
         else:
-            rows.append(_row(observation, photosphere, structure, grid))
+            rows.append(_row(shared, photosphere, structure, grid))
     tally = {
         "observations": 1,
         **photosphere.discarded,
@@ -193,41 +194,49 @@ def _mirrored(index: npt.NDArray[np.intp], length: int) -> npt.NDArray[np.intp]:
 
 
 def _row(
-    observation: xr.Dataset, photosphere: Photosphere, structure: Structure, grid: _Grid
+    shared: Mapping[str, Any], photosphere: Photosphere, structure: Structure, grid: _Grid
 ) -> dict[str, Any]:
-    """Return one sample: its arrays and every column."""
-    attrs = observation.attrs
-    words = ("region", "origin", "instrument", "observation", "time_scale", "time_original")
+    """Return one sample: its arrays and every column, from those its whole image shares."""
     return {
+        **shared,
+        **_moved_reference(shared, grid),
         "image": grid.resample(photosphere),
         "segmentation": grid.classes(photosphere.segmentation, INVALID).astype(np.uint8),
         "central": grid.mask(structure.region),
-        "time": observation["time"].values,
-        "sample_id": f"{attrs['observation']}-x{structure.x:07.1f}-y{structure.y:07.1f}",
+        "sample_id": f"{shared['observation']}-x{structure.x:07.1f}-y{structure.y:07.1f}",
         "label": structure.label,
         "label_source": structure.label_source,
         "rule_label": structure.rule_label,
-        **{word: str(attrs[word]) for word in words},
-        "header": attrs["header"],
         **{name: float(structure.measurements[name]) for name in MEASUREMENTS},
-        **_world_columns(observation, grid),
     }
 
 
-def _world_columns(observation: xr.Dataset, grid: _Grid) -> dict[str, str | float]:
-    """Return the `wcs_*` columns: the image's own, but for reference pixel and pixel size."""
+def _shared_columns(observation: xr.Dataset) -> dict[str, Any]:
+    """Return the columns of an image that hold for each of its patches, `wcs_*` as the image's."""
     header = Header.fromstring(observation.attrs["wcs"], sep="\n")
     _refuse_other_forms(header, str(observation.attrs["source"]))
     absent = {"PC1_1": 1.0, "PC2_2": 1.0, "PC1_2": 0.0, "PC2_1": 0.0}
     numbers = {
-        name: float(header.get(name.upper(), absent.get(name.upper(), np.nan)))
+        f"wcs_{name}": float(header.get(name.upper(), absent.get(name.upper(), np.nan)))
         for name in WCS_NUMBERS
     }
+    words = ("region", "origin", "instrument", "observation", "time_scale", "time_original")
+    return {
+        "time": observation["time"].values,
+        **{word: str(observation.attrs[word]) for word in words},
+        "header": observation.attrs["header"],
+        **numbers,
+        **{f"wcs_{name}": str(header.get(name.upper(), "")) for name in WCS_WORDS},
+    }
+
+
+def _moved_reference(shared: Mapping[str, Any], grid: _Grid) -> dict[str, float]:
+    """Return the reference pixel and pixel size of a patch, from those of its image."""
+    moved = {}
     for axis, start in (("1", grid.start[1]), ("2", grid.start[0])):
-        numbers[f"crpix{axis}"] = (numbers[f"crpix{axis}"] - 1 - start) / grid.zoom + 1
-        numbers[f"cdelt{axis}"] *= grid.zoom
-    words = {name: str(header.get(name.upper(), "")) for name in WCS_WORDS}
-    return {f"wcs_{name}": value for name, value in (numbers | words).items()}
+        moved[f"wcs_crpix{axis}"] = (shared[f"wcs_crpix{axis}"] - 1 - start) / grid.zoom + 1
+        moved[f"wcs_cdelt{axis}"] = shared[f"wcs_cdelt{axis}"] * grid.zoom
+    return moved
 
 
 def _refuse_other_forms(header: Header, source: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
+import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from typing import Any, TypeVar, get_type_hints
@@ -36,14 +37,18 @@ def load(package: str, name: str, *, error: type[SolarxaiError] = WorkflowError)
     SolarxaiError
         (of type `error`) when the package has no module of that name.
     """
-    known = names(package)
-    if name not in known:
-        noun = package.rpartition(".")[2]
-        raise error(
-            f"{name!r} is not one of {noun}: {', '.join(known)}",
-            remedy=near_name(name, known) or "Choose one of these names.",
-        )
-    module = importlib.import_module(f"{package}.{name}")
+    # A module in use was found by its name before; folders of a network file system are slow.
+    public = name.isidentifier() and not name.startswith("_")
+    module = sys.modules.get(f"{package}.{name}") if public else None
+    if module is None:
+        known = names(package)
+        if name not in known:
+            noun = package.rpartition(".")[2]
+            raise error(
+                f"{name!r} is not one of {noun}: {', '.join(known)}",
+                remedy=near_name(name, known) or "Choose one of these names.",
+            )
+        module = importlib.import_module(f"{package}.{name}")
     return getattr(module, module.__all__[0])
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 import astropy.units as u
@@ -18,14 +19,13 @@ from solarxai.errors import SchemaError
 from solarxai.events import FlareList, LabelRule, LabelTable, RegionTable, label_exposures
 from solarxai.schema import SPECTROGRAM, WCS_NUMBERS, WCS_WORDS, check_samples, kind_of
 
-__all__ = ["cut", "flatten"]
+__all__ = ["cut", "flatten", "join"]
 
 Array = npt.NDArray[Any]
 
 _KEPT = 0
-_REVERSAL_DN = 60.0
-"""Least maximum, DN, at which k2 and k3 are measured: below it noise makes two peaks of one in 6 %
-of spectra on the study's grid, at twice it in none (docs/spectra.md)."""
+_TOGETHER = 512
+"""Spectra whose rates are copied at a time, of one exposure or more."""
 
 _WORDS = ("region", "origin", "instrument", "observation", "time_scale", "time_original", "header")
 
@@ -65,22 +65,16 @@ def cut(
     Cleaning sees counts (DN an exposure, on the raster's own wavelengths), where its thresholds
     are defined; features and the maximum are measured on the common grid.
     """
-    wavelength = raster["wavelength"].values * u.AA
-    common = spectra.named_grid(grid, wavelength)
-    rate = np.where(raster["valid"].values, raster["intensity"].values, np.nan)
-    on_grid = spectra.regrid(rate, wavelength, common)
-    quality = _quality(raster, rate, wavelength, on_grid, cleaning or spectra.Cleaning())
-    on_grid[quality != _KEPT] = np.nan
-    image, peak = spectra.by_maximum(on_grid)
+    common = spectra.named_grid(grid, raster["wavelength"].values * u.AA)
+    measured = _measured(raster, common, cleaning or spectra.Cleaning())
+    quality = measured.quality
     labels = _labels(raster, flares, rule or LabelRule(), regions)
     made = xr.Dataset(
         {
-            "image": (SPECTROGRAM.dims, image.astype(np.float32), {"units": "1"}),
+            "image": (SPECTROGRAM.dims, measured.image, {"units": "1"}),
             "quality": (SPECTROGRAM.dims[:2], quality, _flags()),
-            "peak": (
-                SPECTROGRAM.dims[:2], peak.astype(np.float32), dict(raster["intensity"].attrs)
-            ),
-            **_features(on_grid, common, raster, quality),
+            "peak": (SPECTROGRAM.dims[:2], measured.peak, dict(raster["intensity"].attrs)),
+            **_features(measured.features),
         },
         coords={
             "wavelength": ("wavelength", common.to_value(u.AA), {"units": "Angstrom"}),
@@ -88,9 +82,52 @@ def cut(
         },
     )  # fmt: skip
     seen = (quality == _KEPT).any(axis=1)
-    tally = _tally(quality, seen, labels)
-    kept = made.isel(sample=np.flatnonzero(seen))
+    tally = _tally(quality, seen, labels) | {"rasters": int(raster["step"].values[0] == 0)}
+    kept = made if seen.all() else made.isel(sample=np.flatnonzero(seen))
     return check_samples(kept.assign_attrs(grid=grid, counts=json.dumps(tally, sort_keys=True)))
+
+
+def join(parts: Iterable[xr.Dataset], *, exposures: int) -> xr.Dataset:
+    """Return the spectrogram Samples of a raster from those of its parts, their counts added up.
+
+    Parameters
+    ----------
+    parts
+        What `cut` gives for steps that follow each other, at least one; each is let go once its
+        spectra are copied, so that there is no second copy of all.
+    exposures
+        Most rows of all parts together.
+    """
+    following = iter(parts)
+    first = next(following)
+    second = next(following, None)
+    if second is None:
+        return first
+    image = np.empty((exposures, *first["image"].shape[1:]), dtype=np.float32)
+    others, tally = [], Counter[str]()
+    for start, part in _placed(chain((first, second), following)):
+        image[start : start + part.sizes["sample"]] = part["image"].values
+        tally.update(json.loads(part.attrs["counts"]))
+        others.append(part.drop_vars("image"))
+    del first, second
+    joined = xr.concat(
+        others, dim="sample", coords="minimal", compat="override", combine_attrs="override"
+    )
+    rows = image[: joined.sizes["sample"]]
+    made = xr.Dataset(
+        {"image": (SPECTROGRAM.dims, rows, {"units": "1"}), **joined.data_vars},
+        coords=joined.coords,
+        attrs=joined.attrs | {"counts": json.dumps(tally, sort_keys=True)},
+    )
+    return check_samples(made)
+
+
+def _placed(parts: Iterable[xr.Dataset]) -> Iterator[tuple[int, xr.Dataset]]:
+    """Yield parts with the number of rows before each."""
+    start = 0
+    for part in parts:
+        yield start, part
+        start += part.sizes["sample"]
 
 
 def flatten(samples: xr.Dataset) -> xr.Dataset:
@@ -143,21 +180,38 @@ def flatten(samples: xr.Dataset) -> xr.Dataset:
     )
 
 
-def _quality(
-    raster: xr.Dataset,
-    rate: Array,
-    wavelength: u.Quantity,
-    on_grid: Array,
-    cleaning: spectra.Cleaning,
-) -> npt.NDArray[np.uint8]:
-    """Return why each spectrum (step, slit) is dropped, 0 where it is kept."""
-    steps, slits, points = rate.shape
-    counts = rate * raster["exposure_time"].values[:, None, None]
-    saa = np.repeat(raster["saa"].values, slits)
-    found = cleaning.apply(counts.reshape(-1, points), wavelength, saa=saa).reshape(steps, slits)
-    incomplete = (found == _KEPT) & ~np.isfinite(on_grid).all(axis=2)
-    found[incomplete] = 1 + spectra.STEPS.index("missing")
-    return found
+def _measured(raster: xr.Dataset, grid: u.Quantity, cleaning: spectra.Cleaning) -> spectra.Measured:
+    """Return what is known of each spectrum, on (step, slit), some exposures at a time."""
+    steps, slits, points = raster["intensity"].shape
+    wavelength, together = raster["wavelength"].values * u.AA, max(1, _TOGETHER // slits)
+    made = spectra.Measured(
+        image=np.empty((steps, slits, len(grid)), dtype=np.float32),
+        quality=np.empty((steps, slits), dtype=np.uint8),
+        peak=np.empty((steps, slits), dtype=np.float32),
+        features={name: np.empty((steps, slits), np.float32) for name in spectra.FEATURES},
+    )
+    for start in range(0, steps, together):
+        part = raster.isel(step=slice(start, start + together))
+        rate = np.where(part["valid"].values, part["intensity"].values, np.float32(np.nan))
+        found = spectra.measure(
+            rate.reshape(-1, points),
+            wavelength,
+            grid,
+            exposure=np.repeat(part["exposure_time"].values, slits),
+            saa=np.repeat(part["saa"].values, slits),
+            cleaning=cleaning,
+        )
+        _place(found, made, slice(start, start + len(rate)))
+    return made
+
+
+def _place(found: spectra.Measured, made: spectra.Measured, steps: slice) -> None:
+    """Put what is known of the spectra of some steps in its place."""
+    pairs: list[tuple[Array, Array]]
+    pairs = [(found.image, made.image), (found.quality, made.quality), (found.peak, made.peak)]
+    pairs += [(found.features[name], made.features[name]) for name in spectra.FEATURES]
+    for values, whole in pairs:
+        whole[steps] = values.reshape(-1, *whole.shape[1:])
 
 
 def _flags() -> dict[str, str]:
@@ -168,24 +222,16 @@ def _flags() -> dict[str, str]:
     }
 
 
-def _features(
-    on_grid: Array, grid: u.Quantity, raster: xr.Dataset, quality: npt.NDArray[np.uint8]
-) -> dict[str, tuple[Any, ...]]:
-    """Return the line features (step, slit), those of k2 and k3 where the noise allows them."""
-    shape = on_grid.shape[:2]
-    pixel = float(np.median(np.diff(raster["wavelength"].values))) * u.AA
-    found = spectra.line_features(on_grid.reshape(-1, on_grid.shape[2]), grid, pixel_width=pixel)
-    counts = on_grid * raster["exposure_time"].values[:, None, None]
-    faint = np.nan_to_num(counts).max(axis=2) < _REVERSAL_DN
-    made = {}
-    for name, values in found.items():
-        unit, description = spectra.FEATURES[name]
-        placed = values.reshape(shape).astype(np.float32)
-        hidden = (quality != _KEPT) | (faint & name.startswith(("k2", "k3")))
-        placed[hidden] = np.nan
-        attrs = {"units": unit, "long_name": description}
-        made[f"feature_{name}"] = (SPECTROGRAM.dims[:2], placed, attrs)
-    return made
+def _features(measured: Mapping[str, Array]) -> dict[str, tuple[Any, ...]]:
+    """Return the line features as variables on (step, slit)."""
+    return {
+        f"feature_{name}": (
+            SPECTROGRAM.dims[:2],
+            values,
+            dict(zip(("units", "long_name"), spectra.FEATURES[name], strict=True)),
+        )
+        for name, values in measured.items()
+    }
 
 
 def _labels(
@@ -209,7 +255,7 @@ def _columns(raster: xr.Dataset, labels: LabelTable | None) -> dict[str, tuple[A
     """Return every column of the exposures of a raster."""
     n, attrs = raster.sizes["step"], raster.attrs
     middle, number = raster.sizes["slit"] // 2, int(attrs["raster"])
-    step = np.arange(n, dtype=np.int64)
+    step = raster["step"].values.astype(np.int64)
     columns: dict[str, Array] = {
         "time": raster["time"].values,
         "sample_id": _texts(f"{attrs['observation']}-r{number:05d}-s{one:04d}" for one in step),
@@ -220,7 +266,7 @@ def _columns(raster: xr.Dataset, labels: LabelTable | None) -> dict[str, tuple[A
         "solar_y": raster["solar_y"].values[:, middle],
         **{word: _texts([str(attrs[word])] * n) for word in _WORDS},
         **_label_columns(labels, n),
-        **_world_columns(raster),
+        **_world_columns(raster, step),
     }
     units = {"exposure_time": "s", "solar_x": "arcsec", "solar_y": "arcsec"}
     return {
@@ -243,7 +289,7 @@ def _label_columns(labels: LabelTable | None, n: int) -> dict[str, Array]:
     }
 
 
-def _world_columns(raster: xr.Dataset) -> dict[str, Array]:
+def _world_columns(raster: xr.Dataset, step: npt.NDArray[np.int64]) -> dict[str, Array]:
     """Return the `wcs_*` columns: the raster's own, each step the only pixel of its axis 1."""
     header = Header.fromstring(raster.attrs["wcs"], sep="\n")
     n = raster.sizes["step"]
@@ -252,7 +298,7 @@ def _world_columns(raster: xr.Dataset) -> dict[str, Array]:
         f"wcs_{name}": np.full(n, float(header.get(name.upper(), absent.get(name.upper(), np.nan))))
         for name in WCS_NUMBERS
     }
-    columns["wcs_crpix1"] = columns["wcs_crpix1"] - np.arange(n)
+    columns["wcs_crpix1"] = columns["wcs_crpix1"] - step
     for name in WCS_WORDS:
         columns[f"wcs_{name}"] = _texts([str(header.get(name.upper(), ""))] * n)
     return columns
@@ -260,14 +306,13 @@ def _world_columns(raster: xr.Dataset) -> dict[str, Array]:
 
 def _tally(
     quality: npt.NDArray[np.uint8], seen: npt.NDArray[np.bool_], labels: LabelTable | None
-) -> Mapping[str, int]:
+) -> dict[str, int]:
     """Return the account of a raster: spectra by fate, exposures by label."""
     fates = spectra.tally(quality)
     kept = fates.pop("kept", 0)
     words = np.array(["ambiguous"] * len(seen)) if labels is None else np.asarray(labels.label)
     named = Counter(f"{word} exposures" for word in words[seen].tolist())
     return {
-        "rasters": 1,
         "spectra": int(quality.size),
         "kept spectra": kept,
         **{f"dropped, {reason}": count for reason, count in fates.items() if count},

@@ -93,6 +93,16 @@ def test_a_region_the_header_confirms_is_kept(tmp_path, region):
     assert open_observation(refer(path, region=region)).attrs["region"] == region
 
 
+def test_a_region_is_found_in_a_card_that_others_continue(tmp_path):
+    many = ",".join(str(number) for number in range(11100, 11120))
+    cards = hmi_cards(HARPNUM=377, OBJECT="many " * 30, NOAA_ARS=many, NOAA_AR=11100)
+    path = write_image(tmp_path / "a.fits", cards=cards)
+    for region in ("NOAA 11119", "HARP 377"):
+        assert open_observation(refer(path, region=region)).attrs["region"] == region
+    with pytest.raises(IngestError, match="says NOAA 11120, its header NOAA_AR 11100, NOAA_ARS"):
+        open_observation(refer(path, region="NOAA 11120"))
+
+
 def test_a_region_the_header_contradicts_is_refused(tmp_path):
     path = write_image(tmp_path / "a.fits", cards=hmi_cards(NOAA_AR=11158))
     with pytest.raises(IngestError, match=r"says NOAA 11757, its header NOAA_AR 11158. Correct"):

@@ -1,5 +1,6 @@
 """The registry: a file in a folder is a thing of that name."""
 
+import importlib
 import sys
 from dataclasses import dataclass, field
 
@@ -46,6 +47,20 @@ def test_names_are_the_public_files_in_order(orchard):
 
 def test_what_a_file_offers_is_the_first_of_its_all(orchard):
     assert registry.load(orchard, "pear") == "pear"
+
+
+def test_a_folder_is_looked_through_once_for_a_name(orchard, monkeypatch):
+    looked = []
+    names = registry.names
+    monkeypatch.setattr(registry, "names", lambda package: looked.append(package) or names(package))
+    assert [registry.load(orchard, "pear") for _ in range(3)] == ["pear"] * 3
+    assert looked == ["orchard"]
+
+
+def test_a_private_file_is_no_thing_even_when_it_is_in_use(orchard):
+    importlib.import_module("orchard._seed")
+    with pytest.raises(WorkflowError, match="'_seed' is not one of orchard: apple, pear"):
+        registry.load(orchard, "_seed")
 
 
 def test_an_unknown_name_is_told_with_all_names_and_the_nearest(orchard):

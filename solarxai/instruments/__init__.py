@@ -8,7 +8,7 @@ they still carry the Sun's limb darkening. Its name is the name of its file.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import xarray as xr
 
@@ -16,7 +16,10 @@ from solarxai import registry
 from solarxai.catalog import Reference
 from solarxai.errors import IngestError
 
-__all__ = ["Imager", "Instrument", "Thresholds", "open_imager", "open_instrument"]
+__all__ = [
+    "Exposures", "Imager", "Instrument", "Spectrograph", "Thresholds", "open_imager",
+    "open_instrument",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +69,29 @@ class Imager(Instrument, Protocol):
     @property
     def limb_darkened(self) -> bool:
         """Whether its images still darken towards the limb."""
+
+
+class Exposures(Protocol):
+    """The exposures of a raster, of which none is read before it is asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """How many there are, positions along the slit, wavelengths."""
+
+    def read(self, steps: range) -> xr.Dataset:
+        """Return consecutive ones as an Observation, or fail as `Instrument.read` does.
+
+        It is what `Instrument.read` gives at these steps, with the coordinate `step`; that no pixel
+        is valid is no error.
+        """
+
+
+@runtime_checkable
+class Spectrograph(Instrument, Protocol):
+    """An instrument whose rasters can be read by parts."""
+
+    def exposures(self, reference: Reference) -> Exposures:
+        """Return the exposures of a file from its headers."""
 
 
 def open_instrument(name: str) -> Instrument:

@@ -1,8 +1,8 @@
 """World coordinates: a minimal, exact FITS header out of what an instrument's header says.
 
 The observer always ends up as HGLN_OBS, HGLT_OBS (Stonyhurst) and DSUN_OBS. Headers that give
-Carrington coordinates instead (CRLN_OBS, CRLT_OBS: HMI and MDI) are converted by
-`sunpy.coordinates` at mid-exposure: the latitude stays, the longitude becomes the angle from
+Carrington coordinates instead (CRLN_OBS, CRLT_OBS: HMI and MDI) are converted as
+`sunpy.coordinates` does at mid-exposure: the latitude stays, the longitude becomes the angle from
 Earth. Headers without an observer are taken to be seen from Earth, with a note.
 """
 
@@ -15,9 +15,10 @@ import astropy.units as u
 import numpy as np
 from astropy.io.fits import Header
 from astropy.time import Time
-from sunpy.coordinates import HeliographicCarrington, HeliographicStonyhurst, get_earth
+from sunpy.coordinates import get_earth
 
 from solarxai.errors import IngestError
+from solarxai.instruments._carrington import stonyhurst_longitude
 
 __all__ = ["Coordinates", "assumed_coordinates", "header_coordinates", "tilted_coordinates"]
 
@@ -32,6 +33,7 @@ _OLD_AXES = {"SOLAR-X": "HPLN-TAN", "SOLAR-Y": "HPLT-TAN", "SOLAR_X": "HPLN-TAN"
              "SOLAR_Y": "HPLT-TAN"}  # fmt: skip
 _ANGLES = {"degree": "deg", "degrees": "deg", "deg": "deg", "arcsec": "arcsec",
            "arcsecond": "arcsec", "arcseconds": "arcsec"}  # fmt: skip
+_RADIANS = {"deg": float(u.deg.to(u.rad)), "arcsec": float(u.arcsec.to(u.rad))}
 _TOLERANCE = 0.01
 
 
@@ -227,8 +229,7 @@ def _check_rotation(matrix: Mapping[str, float], angle: float, name: str) -> Non
 
 
 def _check_latitude(words: Words, name: str) -> None:
-    latitude = float(words["CRVAL2"]) * u.Unit(words["CUNIT2"])
-    if abs(latitude) > 90 * u.deg:
+    if abs(float(words["CRVAL2"])) > (90 if words["CUNIT2"] == "deg" else 90 * 3600):
         raise IngestError(
             f"{name}: CRVAL2 is {words['CRVAL2']:g} {words['CUNIT2']}, not a latitude",
             remedy="Correct CRVAL2 or CUNIT2 in the header.",
@@ -301,20 +302,10 @@ def _observer(header: Header, time: np.datetime64, name: str) -> tuple[Words, tu
         return words | {"HGLN_OBS": longitude, "HGLT_OBS": latitude}, ()
     longitude, latitude = (_optional(header, k) for k in ("CRLN_OBS", "CRLT_OBS"))
     if np.isfinite([longitude, latitude]).all():
-        west = _stonyhurst_longitude(longitude, latitude, distance, time)
+        west = stonyhurst_longitude(longitude, distance, time)
         return words | {"HGLN_OBS": west, "HGLT_OBS": latitude}, ()
     place = _earth(time) | {"DSUN_OBS": distance}
     return words | place, ("no observer's longitude and latitude: those of Earth are taken",)
-
-
-def _stonyhurst_longitude(
-    longitude: float, latitude: float, distance: float, time: np.datetime64
-) -> float:
-    place = HeliographicCarrington(
-        longitude * u.deg, latitude * u.deg, distance * u.m, obstime=_time(time), observer="self"
-    )
-    found = place.transform_to(HeliographicStonyhurst(obstime=_time(time))).lon
-    return float(found.wrap_at(180 * u.deg).to_value(u.deg))
 
 
 def _earth(time: np.datetime64) -> Words:
@@ -337,8 +328,7 @@ def _determinant(words: Words) -> float:
 
 def _scale_mm(words: Words) -> float:
     """Return Mm a pixel: the angle times the distance to the surface, or times the radius."""
-    angles = [(float(words[f"CDELT{axis}"]) * u.Unit(words[f"CUNIT{axis}"])) for axis in (1, 2)]
-    radians = [angle.to_value(u.rad) for angle in angles]
+    radians = [float(words[f"CDELT{i}"]) * _RADIANS[str(words[f"CUNIT{i}"])] for i in (1, 2)]
     size = np.sqrt(radians[0] * radians[1] * abs(_determinant(words)))
     radius = float(words["RSUN_REF"])
     projective = str(words["CTYPE1"]).startswith(_PROJECTIVE)

@@ -255,16 +255,25 @@ def _native(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 
 
 def merged_header(image: fits.Header, primary: fits.Header) -> fits.Header:
-    """Return the image's cards, then those cards only the primary header has."""
-    merged = image.copy()
-    for card in merged.cards:
+    """Return the image's cards, mended, then those cards only the primary header has.
+
+    It is the image's own header if there is nothing to add: copying takes as long as mending.
+    """
+    for card in image.cards:
         card.verify("fix+warn")
     if primary is image:
-        return merged
+        return image
+    more = [card for card in primary.cards if not _is_structural(card.keyword)]
+    if not more:
+        return image
+    merged = image.copy()
     known = {str(card) for card in merged.cards}
-    for card in primary.cards:
-        structural = card.keyword in _STRUCTURAL or card.keyword.startswith("NAXIS")
+    for card in more:
         commentary = card.keyword in ("COMMENT", "HISTORY")
-        if not structural and (commentary or card.keyword not in merged) and str(card) not in known:
+        if (commentary or card.keyword not in merged) and str(card) not in known:
             merged.append(card, end=True)
     return merged
+
+
+def _is_structural(keyword: str) -> bool:
+    return keyword in _STRUCTURAL or keyword.startswith("NAXIS")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from astropy.io import fits
 from scipy.ndimage import binary_dilation
 
 from solarxai.errors import IngestError
 from solarxai.instruments._iris import Floats, Level2
 
-__all__ = ["Axis", "Counts", "Pointing", "native", "pixel_pitch", "screened"]
+__all__ = ["Axis", "Counts", "Pointing", "check_any", "pixel_pitch", "read_counts"]
 
 _FILL_BELOW = -100.0
 """DN. Fill is -200 (raw -32768); resampling with splines rings about it, to -240 in real files."""
@@ -21,6 +23,9 @@ _FULL = 16180.0
 """DN. Level 2 holds at most 16183.75; clipped pixels read 16182 and 16183."""
 
 _NEIGHBOURS = np.ones((1, 3, 3), dtype=bool)
+
+_TOGETHER = 1 << 19
+"""Values read and screened at a time: what fits a processor's cache."""
 
 _UNIT_LENGTH = 1e-3
 """By how much the squares of a row's sine and cosine may miss 1."""
@@ -145,43 +150,74 @@ def pixel_pitch(file: Level2, axis: int, field: str, size: int) -> Axis:
     return Axis(pitch=native / factor, factor=factor, note=note)
 
 
-def screened(
-    values: npt.NDArray[np.float32],
+def read_counts(
+    unit: fits.ImageHDU | fits.PrimaryHDU,
+    exposures: range,
     *,
     lost: npt.NDArray[np.bool_],
     resampled: bool,
-    name: str,
 ) -> Counts:
-    """Return counts without fill, saturation and lost exposures.
+    """Return counts of consecutive exposures, without fill, saturation and lost exposures.
+
+    They are read and screened a few exposures at a time, so that beside what is returned no more
+    than these are in memory.
 
     Parameters
     ----------
-    values
-        (exposure, ., .) float32 DN; changed in place.
+    unit
+        Of an open file, on (exposure, ., .).
+    exposures
+        Which, in steps of 1.
     lost
-        (exposure,): where nothing was measured.
+        (exposure,): where nothing was measured; of all exposures of the file.
     resampled
         Whether pixels beside fill blend it with counts, so that they go too.
+    """
+    shape = (len(exposures), *unit.shape[1:])
+    values, valid = np.empty(shape, dtype=np.float32), np.empty(shape, dtype=bool)
+    saturated, together = 0, max(1, _TOGETHER // math.prod(shape[1:]))
+    for start in range(0, len(exposures), together):
+        part = exposures[start : start + together]
+        place = slice(start, start + len(part))
+        values[place] = unit.section[part.start : part.stop]
+        saturated += _screen(values[place], valid[place], lost[part.start : part.stop], resampled)
+    return Counts(values=values, valid=valid, saturated=saturated)
+
+
+def check_any(counts: Counts, *, lost: npt.NDArray[np.bool_], name: str) -> None:
+    """Refuse a file that holds no measurement.
+
+    Parameters
+    ----------
+    counts
+        Of the whole file.
+    lost
+        (exposure,): where nothing was measured.
     name
         What messages call the file.
 
     Raises
     ------
     IngestError
-        if nothing is left.
+        if no pixel is valid.
     """
+    if not any(exposure.any() for exposure in counts.valid):
+        every = "every exposure is lost" if lost.all() else "every pixel is fill, NaN or saturated"
+        raise IngestError(f"{name}: {every}", remedy="Leave the file out, or fetch it again.")
+
+
+def _screen(
+    values: npt.NDArray[np.float32],
+    valid: npt.NDArray[np.bool_],
+    lost: npt.NDArray[np.bool_],
+    resampled: bool,
+) -> int:
+    """Put NaN where nothing was measured, tell where something was, and count what is saturated."""
     saturated = values >= _FULL
-    valid = (values >= _FILL_BELOW) & ~saturated
+    np.greater_equal(values, _FILL_BELOW, out=valid)
+    np.greater(valid, saturated, out=valid)
     if resampled:
         valid &= ~binary_dilation(~valid, _NEIGHBOURS)
     valid[lost] = False
-    if not valid.any():
-        every = "every exposure is lost" if lost.all() else "every pixel is fill, NaN or saturated"
-        raise IngestError(f"{name}: {every}", remedy="Leave the file out, or fetch it again.")
-    values[~valid] = np.nan
-    return Counts(values=values, valid=valid, saturated=int(saturated.sum()))
-
-
-def native(values: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
-    """Return a float32 copy in native byte order."""
-    return np.array(values, dtype=np.float32, order="C")
+    np.copyto(values, np.nan, where=~valid)
+    return int(np.count_nonzero(saturated))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import lru_cache
 
 import astropy.units as u
 from astropy.io.fits import Header
@@ -76,7 +77,7 @@ def _parse(text: str, name: str) -> u.UnitBase:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", u.UnitsWarning)
-            return u.Unit(_SPELLINGS.get(text.strip().lower(), text))
+            return _known(_SPELLINGS.get(text.strip().lower(), text))
     except (ValueError, TypeError):
         raise IngestError(
             f"{name}: unit {text!r} is not one that astropy knows",
@@ -84,9 +85,15 @@ def _parse(text: str, name: str) -> u.UnitBase:
         ) from None
 
 
+@lru_cache(maxsize=256)
+def _known(text: str) -> u.UnitBase:
+    """Return a unit, its text parsed once a process."""
+    return u.Unit(text)
+
+
 def _quantity(unit: u.UnitBase, text: str, name: str) -> str:
     for quantity, units in _QUANTITIES:
-        if any(unit.is_equivalent(u.Unit(known)) for known in units):
+        if any(unit.is_equivalent(_known(known)) for known in units):
             return quantity
     raise IngestError(
         f"{name}: unit {text!r} is neither of intensity, of magnetic field nor of velocity",

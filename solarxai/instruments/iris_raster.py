@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import re
-import warnings
 from dataclasses import dataclass
 
 import astropy.units as u
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
-from irispy.io.spectrograph import read_spectrograph_lvl2
-from irispy.utils import calculate_uncertainty
-from irispy.utils.constants import DN_UNIT, READOUT_NOISE, SLIT_WIDTH
+from irispy.utils.constants import SLIT_WIDTH
 
 from solarxai.catalog import Reference
 from solarxai.errors import IngestError
-from solarxai.instruments._coordinates import tilted_coordinates
+from solarxai.instruments import Exposures
+from solarxai.instruments._coordinates import Coordinates, tilted_coordinates
+from solarxai.instruments._fits import opened
 from solarxai.instruments._iris import Floats, Level2, read_level2
+from solarxai.instruments._iris_noise import noise
 from solarxai.instruments._iris_pixels import (
     Axis,
     Counts,
     Pointing,
-    native,
+    check_any,
     pixel_pitch,
-    screened,
+    read_counts,
 )
 from solarxai.instruments._iris_radiance import RADIANCE, radiance_factor
 from solarxai.instruments._options import Options
@@ -71,23 +71,84 @@ class IrisRaster:
             if the file is empty, truncated, not FITS, no level 2 raster, lacks the window, holds
             nothing but fill, or its header or table cannot be trusted.
         """
+        window = _Window.of(reference)
+        return window.read(range(window.shape[0]), complete=True)
+
+    def exposures(self, reference: Reference) -> Exposures:
+        """Return the exposures of a file, of which only headers and auxiliary table were read.
+
+        Those read together have the values and attributes of `read`, but `saturation` and its note
+        count the pixels of these exposures.
+        """
+        return _Window.of(reference)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Window:
+    """All that is known of a raster but its counts, and how to read these."""
+
+    reference: Reference
+    file: Level2
+    scan: _Scan
+    coordinates: Coordinates
+    calibrate: bool
+
+    @classmethod
+    def of(cls, reference: Reference) -> _Window:
+        """Return what the headers and the auxiliary table tell."""
         options = Options.of(reference, ("calibrate",))
         file = read_level2(reference, kind="SPEC", described=_WINDOW)
         scan = _Scan.of(file)
-        counts = screened(
-            _values(reference, file),
-            lost=~(scan.exposure > 0),
-            resampled=scan.resampled,
-            name=file.name,
+        return cls(
+            reference=reference, file=file, scan=scan, coordinates=_coordinates(file, scan),
+            calibrate=bool(options.calibrate),
+        )  # fmt: skip
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return the numbers of exposures, positions along the slit and wavelengths."""
+        return self.file.shape
+
+    def read(self, steps: range, *, complete: bool = False) -> xr.Dataset:
+        """Return some steps as an Observation; of a complete raster something must be valid."""
+        flipped, last = self.scan.flipped, self.shape[0] - 1
+        rows = range(last - steps[-1], last - steps[0] + 1) if flipped else steps
+        lost = ~(self.scan.exposure > 0)
+        with opened(self.reference) as (units, _):
+            unit = units[self.file.window]
+            counts = read_counts(unit, rows, lost=lost, resampled=self.scan.resampled)
+        if complete:
+            check_any(counts, lost=lost, name=self.file.name)
+        made = _dataset(counts, self.scan, slice(rows.start, rows.stop), self._radiance())
+        made.attrs = self._attributes(counts)
+        made = made.isel(step=slice(None, None, -1)) if flipped else made
+        return made.assign_coords(step=np.array(steps, dtype=np.int64))
+
+    def _radiance(self) -> npt.NDArray[np.float32] | None:
+        """Return W / (m2 sr Angstrom) in one DN / s at each wavelength, or None.
+
+        Resampling with splines keeps the counts of a camera pixel, so its sizes are the header's.
+        """
+        if not self.calibrate:
+            return None
+        return radiance_factor(
+            self.scan.wavelength * u.AA,
+            self.scan.time[0],
+            dispersion=self.file.length("CDELT1") * u.AA,
+            pitch=self.file.length("CDELT2") * u.arcsec,
+            name=self.file.name,
         )
-        raster = _dataset(counts, scan)
-        if options.calibrate:
-            raster = _calibrated(raster, file)
-        raster.attrs = _attributes(reference, file, scan, (*scan.notes, *counts.notes)) | {
+
+    def _attributes(self, counts: Counts) -> dict[str, object]:
+        notes = (*self.scan.notes, *counts.notes)
+        return self.file.attributes(self.reference, self.coordinates, notes) | {
+            "raster": _raster_number(self.file, self.reference),
+            "flipped": int(self.scan.flipped),
+            "quantity": "spectral radiance",
+            "window": str(self.file.header[f"TDESC{self.file.window}"]),
             "saturation": counts.saturated,
-            "calibrated": int(options.calibrate),
+            "calibrated": int(self.calibrate),
         }
-        return raster.isel(step=slice(None, None, -1)) if scan.flipped else raster
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,11 +191,12 @@ class _Scan:
             flipped=flipped, resampled=bool(contradiction or slit.note), notes=notes,
         )  # fmt: skip
 
-    def places(self, slits: int) -> tuple[Floats, Floats]:
+    def places(self, rows: slice, slits: int) -> tuple[Floats, Floats]:
         """Return solar x and y (step, slit), arcsec: the slit leans by the roll of each step."""
         along = (np.arange(slits) - (slits - 1) / 2) * self.slit.pitch
-        point, lean = self.pointing, self.pointing.lean[:, None]
-        return point.x[:, None] + along * np.sin(lean), point.y[:, None] + along * np.cos(lean)
+        point, lean = self.pointing, self.pointing.lean[rows, None]
+        x, y = point.x[rows, None], point.y[rows, None]
+        return x + along * np.sin(lean), y + along * np.cos(lean)
 
 
 def _check_rows(file: Level2) -> None:
@@ -188,107 +250,51 @@ def _pointing(file: Level2) -> tuple[Pointing, float, bool]:
     return pointing, float(SLIT_WIDTH.to_value(u.arcsec)) if still else abs(step), still
 
 
-def _values(reference: Reference, file: Level2) -> npt.NDArray[np.float32]:
-    """Return the window's counts in the file's order, as irispy reads and scales them.
-
-    irispy would flip the counts of a raster that stepped east, but neither their mask nor their
-    exposure times: it is asked not to.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            found = read_spectrograph_lvl2(
-                [str(reference.path)],
-                spectral_windows=[str(file.header[f"TDESC{file.window}"])],
-                revert_v34=True,
-            )
-        return native(next(iter(found.values()))[0].data)
-    except (OSError, KeyError, ValueError, IndexError, TypeError) as error:
-        raise IngestError(
-            f"{file.name}: irispy cannot read its window "
-            f"{file.header[f'TDESC{file.window}']!r}: {' '.join(repr(error).split())}",
-            remedy="Fetch it again, or correct the keyword it names.",
-        ) from None
-
-
-def _dataset(counts: Counts, scan: _Scan) -> xr.Dataset:
-    """Return DN / s with their uncertainty on the axes of the raster, in the file's order."""
-    usable = scan.exposure > 0
-    rate = np.where(usable, 1 / np.where(usable, scan.exposure, 1), np.nan).astype(np.float32)
-    sigma = _noise(counts)
-    counts.values[...] *= rate[:, None, None]
-    sigma *= rate[:, None, None]
-    x, y = scan.places(counts.values.shape[1])
+def _dataset(
+    counts: Counts, scan: _Scan, rows: slice, radiance: npt.NDArray[np.float32] | None
+) -> xr.Dataset:
+    """Return DN / s, or radiance, with its uncertainty on the axes of the raster's rows."""
+    exposure = scan.exposure[rows]
+    usable = exposure > 0
+    rate = np.where(usable, 1 / np.where(usable, exposure, 1), np.nan).astype(np.float32)
+    per_count = rate[:, None, None]
+    for step, factor in zip(counts.values, rate, strict=True):
+        step *= factor
+    if radiance is not None:
+        counts.values[...] *= radiance
+        per_count = per_count * radiance
+    units = {"units": "DN / s" if radiance is None else RADIANCE.to_string()}
+    x, y = scan.places(rows, counts.values.shape[1])
     dims = ("step", "slit", "wavelength")
     return xr.Dataset(
         {
-            "intensity": (dims, counts.values, {"units": "DN / s"}),
-            "uncertainty": (dims, sigma, {"units": "DN / s"}),
+            "intensity": (dims, counts.values, units),
+            "uncertainty": (dims, noise(counts.values, per_count=per_count), units),
             "valid": (dims, counts.valid),
         },
         coords={
-            "time": ("step", scan.time),
-            "exposure_time": ("step", scan.exposure, {"units": "s"}),
+            "time": ("step", scan.time[rows]),
+            "exposure_time": ("step", exposure, {"units": "s"}),
             "wavelength": ("wavelength", scan.wavelength, {"units": "Angstrom"}),
-            "saa": ("step", np.full(len(scan.time), scan.anomaly)),
+            "saa": ("step", np.full(len(exposure), scan.anomaly)),
             "solar_x": (dims[:2], x, {"units": "arcsec"}),
             "solar_y": (dims[:2], y, {"units": "arcsec"}),
         },
     )
 
 
-def _noise(counts: Counts) -> npt.NDArray[np.float32]:
-    """Return the standard deviation, DN: photon noise of counts above zero, and read noise.
-
-    irispy computes in double precision, so it is given a step at a time.
-    """
-    sigma = np.empty_like(counts.values)
-    for row, step in enumerate(counts.values):
-        sigma[row] = calculate_uncertainty(
-            np.maximum(step, 0), READOUT_NOISE["NUV"], DN_UNIT["NUV"]
-        )
-    return sigma
-
-
-def _calibrated(raster: xr.Dataset, file: Level2) -> xr.Dataset:
-    """Return the raster in W / (m2 sr Angstrom).
-
-    Resampling with splines keeps the counts of a camera pixel, so its sizes are the header's.
-    """
-    factor = radiance_factor(
-        raster["wavelength"].values * u.AA,
-        raster["time"].values[0],
-        dispersion=file.length("CDELT1") * u.AA,
-        pitch=file.length("CDELT2") * u.arcsec,
-        name=file.name,
-    )
-    for word in ("intensity", "uncertainty"):
-        raster[word].values[...] *= factor
-        raster[word].attrs["units"] = RADIANCE.to_string()
-    return raster
-
-
-def _attributes(
-    reference: Reference, file: Level2, scan: _Scan, notes: tuple[str, ...]
-) -> dict[str, object]:
+def _coordinates(file: Level2, scan: _Scan) -> Coordinates:
     steps, slits, _ = file.shape
     point = scan.pointing
-    middle = scan.time[0] + (scan.time[-1] - scan.time[0]) / 2
-    coordinates = tilted_coordinates(
+    return tilted_coordinates(
         file.header,
-        middle,
+        scan.time[0] + (scan.time[-1] - scan.time[0]) / 2,
         size=(steps, slits),
         centre=(float(point.x.mean()), float(point.y.mean())),
         scale=(scan.width, scan.slit.pitch),
         lean=float(point.lean.mean()),
         name=file.name,
     )
-    return file.attributes(reference, coordinates, notes) | {
-        "raster": _raster_number(file, reference),
-        "flipped": int(scan.flipped),
-        "quantity": "spectral radiance",
-        "window": str(file.header[f"TDESC{file.window}"]),
-    }
 
 
 def _raster_number(file: Level2, reference: Reference) -> int:

@@ -18,9 +18,9 @@ from solarxai.instruments._iris_pixels import (
     Axis,
     Counts,
     Pointing,
-    native,
+    check_any,
     pixel_pitch,
-    screened,
+    read_counts,
 )
 from solarxai.instruments._options import Options
 
@@ -71,8 +71,10 @@ class IrisSji:
         file = read_level2(reference, kind="SJI", described="SJI_")
         film = _Film.of(file)
         with opened(reference) as (units, _):
-            values = native(units[0].data)
-        counts = screened(values, lost=film.lost, resampled=film.resampled, name=file.name)
+            counts = read_counts(
+                units[0], range(file.shape[0]), lost=film.lost, resampled=film.resampled
+            )
+        check_any(counts, lost=film.lost, name=file.name)
         movie = _dataset(counts, film)
         movie.attrs = _attributes(reference, file, film, counts)
         return movie

@@ -18,6 +18,7 @@ from scipy import ndimage
 from scipy.special import ndtri
 from skimage.segmentation import watershed
 
+from solarxai.photosphere.strips import label_sizes
 from solarxai.schema import INVALID, PENUMBRA, PORE, QUIET, UMBRA
 
 __all__ = [
@@ -226,9 +227,9 @@ def find_regions(
         How many dark patches were left out, by reason.
     """
     dark = smoothed < outline
-    labels, _ = ndimage.label(dark)
+    labels, count = ndimage.label(dark)
     smallest = resolution.element_mm2 / resolution.scale_mm**2
-    sizes = np.bincount(labels.ravel())
+    sizes = label_sizes(labels, count)
     boxes = ndimage.find_objects(labels)
     structures: list[Region] = []
     lesser: list[Region] = []
@@ -292,7 +293,7 @@ def measure(
     intensity, smoothed
         Relative to the quiet Sun, (y, x); the second is what was cut.
     area
-        Surface area under each pixel, (y, x), Mm².
+        Surface area under each pixel of the region, in the order of `Region.of`, Mm².
     umbra, outline
         The instrument's limits of umbra and structure.
     resolution
@@ -307,7 +308,7 @@ def measure(
         share of the structure that lies between 0.62 and 0.88 and farther than one blur from
         where it leaves that interval.
     """
-    values, cover = region.of(smoothed), region.of(area).astype(np.float64)
+    values, cover = region.of(smoothed), area.astype(np.float64)
     raw = np.nan_to_num(region.of(intensity), nan=1.0).astype(np.float64)
     total = float(cover.sum())
     lowest = float(values.min())

@@ -11,10 +11,12 @@ from solarxai.spectra.lines import (
     line_windows,
     velocity_wavelength,
 )
+from solarxai.spectra.measuring import Measured, measure
 from solarxai.spectra.normalise import by_maximum
 
 __all__ = [
     "FEATURES", "GRIDS", "LINES", "PHOTOSPHERIC", "REASONS", "STEPS", "STUDY_RANGE", "WINDOWS",
-    "Cleaning", "Feature", "by_maximum", "line_features", "line_velocity", "line_windows",
-    "named_grid", "native_grid", "regrid", "study_grid", "tally", "velocity_wavelength",
+    "Cleaning", "Feature", "Measured", "by_maximum", "line_features", "line_velocity",
+    "line_windows", "measure", "named_grid", "native_grid", "regrid", "study_grid", "tally",
+    "velocity_wavelength",
 ]  # fmt: skip

@@ -10,7 +10,7 @@ from scipy.interpolate import CubicSpline
 
 from solarxai.spectra._axis import Floats, pixel_edges
 
-__all__ = ["at_wavelength", "quantiles", "window_flux"]
+__all__ = ["at_wavelength", "quantiles", "weighted_sum", "window_flux"]
 
 BISECTIONS = 32
 SAME = 1e-6  # of a pixel
@@ -26,7 +26,7 @@ def window_flux(spectra: npt.NDArray[Any], axis: Floats, low: float, high: float
         return np.full(len(spectra), np.nan)
     share = np.diff(np.clip(edges, low, high))
     used = share > 0
-    return np.asarray(spectra[:, used].astype(np.float64) @ share[used])
+    return weighted_sum(spectra[:, used], share[used])
 
 
 def quantiles(
@@ -64,7 +64,16 @@ def at_wavelength(spectra: npt.NDArray[Any], axis: Floats, wavelength: float) ->
     apart = points[:, None] - points + np.eye(4)
     towards = np.where(np.eye(4) > 0, 1, wavelength - points)
     weights = (towards / apart).prod(axis=1)
-    return np.asarray(spectra[:, start : start + 4].astype(np.float64) @ weights)
+    return weighted_sum(spectra[:, start : start + 4], weights)
+
+
+def weighted_sum(values: npt.NDArray[Any], weights: Floats) -> Floats:
+    """Return the sum (n,) of values (n, w) times weights (w,).
+
+    Unlike a matrix product, a row's sum does not depend, in its last bit, on how many rows there
+    are: rasters cut in parts give what they give whole.
+    """
+    return np.asarray((np.ascontiguousarray(values, dtype=np.float64) * weights).sum(axis=1))
 
 
 def _covers(edges: Floats, low: float, high: float) -> bool:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from solarxai.errors import ContractError
 from solarxai.spectra._axis import Floats, angstrom, axis_angstrom, pixels_of
-from solarxai.spectra._profile import window_flux
+from solarxai.spectra._profile import weighted_sum, window_flux
 from solarxai.spectra._spikes import has_spike
 from solarxai.spectra.features import line_features
 from solarxai.spectra.grid import span, study_grid
@@ -139,14 +139,18 @@ class Cleaning:
         pixels_of(counts, axis, "counts")
         _same_length(counts, saa, valid)
         used = span(axis, study_grid().to_value(u.AA))
-        trusted = ~np.isnan(counts[:, used]) & (True if valid is None else valid[:, used])
-        batch = _Batch(
-            counts=np.where(trusted, counts[:, used], np.nan), axis=axis[used], saa=np.asarray(saa)
-        )
-        quality = np.zeros(len(counts), dtype=np.uint8)
-        for code, name in list(REASONS.items())[:0:-1]:
-            if (threshold := self._threshold(name)) is not None:
-                quality[_DROPS[name](batch, threshold)] = code
+        judged = counts[:, used]
+        if valid is not None:
+            judged = np.where(valid[:, used], judged, np.nan)
+        batch = _Batch(counts=judged, axis=axis[used], saa=np.asarray(saa))
+        quality, row = np.zeros(len(counts), dtype=np.uint8), np.arange(len(counts))
+        for code, name in enumerate(STEPS, start=1):
+            if (threshold := self._threshold(name)) is None:
+                continue
+            dropped = _DROPS[name](batch, threshold)
+            if dropped.any():
+                quality[row[dropped]] = code
+                row, batch = row[~dropped], batch.only(~dropped)
         return quality
 
     def _threshold(self, name: str) -> Any:
@@ -185,6 +189,10 @@ class _Batch:
     axis: Floats
     saa: Flags
 
+    def only(self, kept: Flags) -> _Batch:
+        """Return the spectra that are kept."""
+        return _Batch(counts=self.counts[kept], axis=self.axis, saa=self.saa[kept])
+
     @cached_property
     def peak(self) -> npt.NDArray[Any]:
         """Maximum (n,) of the valid values; −inf without any."""
@@ -195,7 +203,9 @@ class _Batch:
         inside = (self.axis >= BUMP[0]) & (self.axis <= BUMP[1])
         if not inside.any():
             raise _uncovered("limb or quiet_sun", f"{BUMP[0]} to {BUMP[1]}", self.axis)
-        return np.asarray(self.counts[:, inside].mean(axis=1))
+        return np.asarray(
+            weighted_sum(self.counts[:, inside], np.ones(inside.sum())) / inside.sum()
+        )
 
 
 def _length(text: str) -> u.Quantity:

@@ -138,6 +138,8 @@ def _like(valid: npt.NDArray[np.bool_] | None, values: npt.NDArray[Any]) -> npt.
 
 def _filled(flat: npt.NDArray[Any], trusted: npt.NDArray[np.bool_]) -> Floats:
     """Return values (n, w), float64, those not trusted replaced by a trusted neighbour."""
+    if trusted.all():
+        return flat.astype(np.float64)
     column = np.arange(flat.shape[1])
     before = np.maximum.accumulate(np.where(trusted, column, -1), axis=1)
     first = trusted.argmax(axis=1)[:, None]
@@ -153,7 +155,8 @@ def _means(flat: Floats, edges: Floats, target: Floats) -> Floats:
     inside = np.clip(target, edges[0], edges[-1])
     pixel = np.clip(np.searchsorted(edges, inside, "right") - 1, 0, len(width) - 1)
     part = (inside - edges[pixel]) / width[pixel]
-    left, right = (side[:, pixel] for side in _sides(flat))
+    near = slice(max(int(pixel[0]) - 2, 0), int(pixel[-1]) + 3)  # on what these pixels depend
+    left, right = (side[:, pixel - near.start] for side in _sides(flat[:, near]))
     bend = 6 * flat[:, pixel] - 3 * (left + right)
     share = ((right - left + bend) / 2 - bend * part / 3) * part + left
     at_edges = before[:, pixel] + share * part * width[pixel]
@@ -194,6 +197,8 @@ def _overlap(axis: Floats, grid: Floats) -> tuple[Places, Places, npt.NDArray[np
 def _doubtful(trusted: npt.NDArray[np.bool_], axis: Floats, grid: Floats) -> npt.NDArray[np.bool_]:
     """Return which values (n, g) are not covered by trusted ones."""
     first, last, covered = _overlap(axis, grid)
+    if trusted.all():
+        return np.broadcast_to(~covered, (len(trusted), len(covered)))
     doubts = np.zeros((len(trusted), len(axis) + 1), dtype=np.int32)
     np.cumsum(~trusted, axis=1, out=doubts[:, 1:])
     return np.asarray((doubts[:, last + 1] > doubts[:, first]) | ~covered)

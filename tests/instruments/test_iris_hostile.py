@@ -8,7 +8,7 @@ from solar_files import refer
 
 from solarxai.errors import IngestError
 from solarxai.ingest import open_observation
-from solarxai.instruments import iris_raster, open_instrument
+from solarxai.instruments import open_instrument
 
 WRITERS = {"iris_raster": write_raster, "iris_sji": write_sji}
 
@@ -92,17 +92,6 @@ def test_a_file_without_windows_is_refused(tmp_path):
 def test_a_window_named_twice_is_refused(tmp_path):
     path = write_raster(tmp_path / "a.fits", cards={"TDESC1": "Mg II k 2796"})
     refused(path, "windows 1, 2 all contain 'Mg II k 2796'")
-
-
-def test_what_irispy_cannot_read_is_told_in_our_words(tmp_path):
-    # irispy looks the exact name up in a table of its own.
-    path = write_raster(tmp_path / "a.fits", cards={"TDESC2": "Mg II k 2796 and h"})
-    refused(path, r"irispy cannot read its window 'Mg II k 2796 and h': KeyError\('Mg II k 2796 an")
-
-
-def test_irispy_returning_no_cube_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(iris_raster, "read_spectrograph_lvl2", lambda *_, **__: {"w": []})
-    refused(write_raster(tmp_path / "a.fits"), "irispy cannot read its window 'Mg II k 2796'")
 
 
 def test_zero_steps_are_refused(tmp_path):

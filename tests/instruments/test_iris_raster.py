@@ -11,6 +11,7 @@ from astropy.modeling.models import BlackBody
 from iris_files import DISPERSION, FILL, PITCH, profile, spectra, wavelengths, write_raster
 from irispy.data import ROOTDIR
 from irispy.io.spectrograph import read_spectrograph_lvl2
+from irispy.utils import calculate_uncertainty
 from irispy.utils.spectrograph import radiometric_calibration
 from scipy.interpolate import CubicSpline
 from scipy.ndimage import zoom
@@ -18,7 +19,7 @@ from solar_files import refer
 
 from solarxai.catalog import Catalog
 from solarxai.errors import IngestError
-from solarxai.instruments import _iris_radiance, open_imager, open_instrument
+from solarxai.instruments import _iris_noise, _iris_radiance, open_imager, open_instrument
 from solarxai.schema import check_raster, observation_wcs
 
 RADIANCE = "W / (m2 sr Angstrom)"
@@ -329,7 +330,23 @@ def test_reading_holds_few_copies_of_the_window(tmp_path):
     read(path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 5 * values.nbytes
+    assert peak < 2 * values.nbytes
+
+
+def test_uncertainty_is_computed_for_what_is_asked_for(tmp_path, monkeypatch):
+    asked = []
+
+    def counted(values, *told):
+        asked.append(values.shape)
+        return calculate_uncertainty(values, *told)
+
+    monkeypatch.setattr(_iris_noise, "calculate_uncertainty", counted)
+    raster = read(write_raster(tmp_path / "a.fits", scaled=True))
+    some = raster["uncertainty"].isel(step=slice(1, 3), slit=2)
+    assert asked == []
+    few = some.values
+    assert asked == [(2, 633)]
+    np.testing.assert_array_equal(few, raster["uncertainty"].values[1:3, 2])
 
 
 CATALOG = "iris_ar12017.yaml"

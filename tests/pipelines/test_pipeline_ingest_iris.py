@@ -1,5 +1,6 @@
 """Rasters become blocks of labelled spectrograms, and every spectrum is accounted for."""
 
+import functools
 import json
 import re
 import shutil
@@ -7,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 from astropy.io import fits
 
 from pipelines import ingest_iris
 from solarxai import blocks
 from solarxai.catalog import Catalog
 from solarxai.errors import CatalogError, IngestError
-from solarxai.ingest import ingest_raster
+from solarxai.ingest import ingest_raster, split
 from solarxai.provenance import file_hash
 from solarxai.spectra import REASONS
 
@@ -126,6 +128,49 @@ def test_the_number_of_files_a_block_changes_no_sample(rasters, monkeypatch):
     ingest_iris.run(out=rasters)
     assert len(list((rasters / "samples").glob("*.nc"))) == 3
     assert blocks.open_samples(rasters / "samples").identical(whole)
+
+
+def in_parts(monkeypatch, folder):
+    """Let every raster be two parts of one exposure; remove what an earlier run made."""
+    monkeypatch.setattr(ingest_iris, "split", functools.partial(split, size=1))
+    shutil.rmtree(folder / "samples", ignore_errors=True)
+
+
+def test_a_large_raster_is_as_many_units_as_it_has_parts_and_the_samples_are_the_same(
+    rasters, monkeypatch
+):
+    ingest_iris.run(out=rasters)
+    whole = blocks.open_samples(rasters / "samples")
+    in_parts(monkeypatch, rasters)
+    outcome = ingest_iris.run(out=rasters)
+    parted = blocks.open_samples(rasters / "samples")
+    xr.testing.assert_identical(parted, whole)
+    assert outcome.done == 3 * STEPS == len(list((rasters / "samples").glob("*.json")))
+    assert outcome.figures["rasters"] == 3
+
+
+def test_a_raster_of_which_every_part_fails_is_told_once(rasters, monkeypatch):
+    in_parts(monkeypatch, rasters)
+    path = rasters / "data" / names_of(rasters)[1]
+    changed = bytearray(path.read_bytes())
+    changed[-1] ^= 1
+    path.write_bytes(changed)
+    outcome = ingest_iris.run(out=rasters, on_error="skip")
+    assert [failure["file"] for failure in outcome.failures] == [path.name]
+    assert outcome.figures["rasters"] == 2
+
+
+def test_a_raster_of_which_one_part_fails_keeps_the_others(rasters, monkeypatch):
+    def spoilt(reference, **options):
+        if reference.steps == (0, 1):
+            raise IngestError(f"{reference.name}: unreadable", remedy="Fetch it again.")
+        return ingest_raster(reference, **options)
+
+    in_parts(monkeypatch, rasters)
+    monkeypatch.setattr(ingest_iris, "ingest_raster", spoilt)
+    outcome = ingest_iris.run(out=rasters, on_error="skip", first=1)
+    assert [failure["error"][-10:] for failure in outcome.failures] == ["unreadable"]
+    assert (outcome.done, outcome.failed) == (STEPS - 1, 1)
 
 
 @pytest.mark.parametrize("told", [False, True], ids=["by its checksum", "by its contents"])
