@@ -3,7 +3,7 @@
 #   make test       linters, types, layers and every fast test      (what continuous integration runs)
 #   make test-slow  the tests marked `slow`
 #   make test-slurm the tests marked `slurm`, on a Slurm of four nodes started for them
-#   make bench      the benchmarks whose figures stand in docs/     (half an hour)
+#   make bench      the benchmarks whose figures stand in docs/     (two hours)
 #   make clean      remove the environment and the demo's output
 
 PYTHON ?= python3
@@ -58,6 +58,11 @@ bench: demo
 	$(BIN)/python benchmarks/attribution_prior.py $(OUT) --seeds 0 --write
 	$(BIN)/python benchmarks/attribution_prior_spectra.py --out $(OUT)/prior --write
 	$(BIN)/python benchmarks/spectral_box.py --write
+	$(BIN)/python benchmarks/training_loader.py --write
+	$(BIN)/python benchmarks/ingest.py --write
+	$(BIN)/python benchmarks/ingest_rasters.py --write
+	$(BIN)/python benchmarks/cluster.py $(OUT) --rounds 3 --write
+	$(BIN)/python benchmarks/cost.py $(OUT) --write
 	$(BIN)/python benchmarks/iris_throughput.py --write
 
 format: $(STAMP)

@@ -49,8 +49,8 @@ from solarxai.spectrograms import flatten
 from solarxai.splits import folds
 from solarxai.synthetic.iris_archive import FLARES, write_iris
 from solarxai.training import Training, train
-from solarxai.training.descent import Part, margins
 from solarxai.training.levels import aggregate
+from solarxai.training.parts import Part, margins
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks" / "attribution_prior_spectra.md"
 SURVEY: Mapping[str, Any] = {"regions": 48, "observations": 2, "rasters": 1, "slitjaw": False}

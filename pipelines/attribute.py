@@ -27,6 +27,7 @@ from solarxai.schema import kind_of
 from solarxai.store import Store, create_store
 from solarxai.store.segment import Segment
 from solarxai.workflow import Cluster, Folder, Outcome, sound, tasks
+from solarxai.workflow.devices import Device, chosen
 from solarxai.workflow.progress import Progress, Stage
 from solarxai.workflow.record import keep_record
 
@@ -42,6 +43,9 @@ Split = Literal["train", "validation", "test", "all"]
 Positive = Annotated[int, Field(ge=1)]
 
 _A_DAY = 86400
+
+_ROWS, _A_MAP = 256, 1 << 26
+"""Rows of a shard, and bytes of one map of them, at most, unless told otherwise."""
 
 _SAME_WAVELENGTH = 1e-3
 """Angstrom, 0.1 km/s: grids whose ends differ by less are one."""
@@ -59,9 +63,10 @@ def run(
     explainers: Explainers = list(FOUR),  # noqa: B006
     split: Split | None = None,
     batch_size: Positive = 32,
-    shard_size: Positive = 256,
+    shard_size: Positive | None = None,
     store: Folder | None = None,
     seed: int = 0,
+    device: Device = "cpu",
 ) -> Outcome:
     """Write a sealed segment of `out/store`, and tell its root hash.
 
@@ -83,11 +88,14 @@ def run(
     batch_size
         Images in one pass; part of the run key, since sums depend on it at 1e-7.
     shard_size
-        Rows of a shard.
+        Rows of a shard; if None 256, or fewer where one map of so many rows has over 64 MB.
     store
         A store elsewhere, to gather several runs; `out/store` if None.
     seed
         Of the draw of baselines.
+    device
+        Where maps are computed: cpu, cuda (the first GPU that a worker sees), or auto, which is
+        cuda where workers have a GPU. Part of the run key, since sums depend on it.
 
     Raises
     ------
@@ -106,6 +114,8 @@ def run(
         shard_size=shard_size,
         seed=seed,
         baselines=out / "baselines.npy",
+        device=device,
+        gpus=getattr(cluster, "gpus", None),
     )
     if store is None:
         _drop_unfinished(opened, segment.run)
@@ -122,13 +132,16 @@ def begin(
     explainers: Explainers,
     split: Split | None,
     batch_size: Positive,
-    shard_size: Positive,
+    shard_size: Positive | None,
     seed: int,
     baselines: Path,
+    device: Device = "cpu",
+    gpus: int | None = None,
 ) -> tuple[Segment, Path | None]:
     """Return the segment of these options, begun now or before, and the file of its baselines.
 
-    Parameters are those of `run`, and the file to which baselines, if any, are written.
+    Parameters are those of `run`, the file to which baselines, if any, are written, and the GPUs
+    of each worker, None where workers see what this process sees.
 
     Raises
     ------
@@ -138,11 +151,14 @@ def begin(
     checkpoint = out / "classifier.safetensors"
     classifier = Classifier.load(checkpoint)
     samples = _chosen(out, split, classifier)
-    parsed = attribution.parse_explainers(explainers)
+    shard_size = shard_size or _rows_of_a_shard(samples)
+    parsed, kind = attribution.parse_explainers(explainers), chosen(device, gpus=gpus)
     drawn, place = _drawn(out, classifier, parsed, seed)
     tensor = None if drawn is None else torch.from_numpy(drawn)
     shaping: dict[str, Any] = {"baselines": tensor, "batch_size": batch_size}
-    key = attribution.run_key(samples, classifier, parsed, shard_size=shard_size, **shaping)
+    key = attribution.run_key(
+        samples, classifier, parsed, shard_size=shard_size, device=kind, **shaping
+    )
     file = None if drawn is None else _saved(drawn, baselines)
     draw = {"seed": seed, "drawn from": place, "sha256": None if file is None else file_hash(file)}
     segment = store.begin(
@@ -150,7 +166,7 @@ def begin(
         list(parsed),
         run_key=key,
         provenance={
-            **_provenance(classifier, parsed, batch_size),
+            **_provenance(classifier, parsed, batch_size, kind),
             "baselines": {"number": 0 if drawn is None else len(drawn), **draw},
         },
         shard_size=shard_size,
@@ -174,6 +190,12 @@ def _chosen(out: Path, split: Split | None, classifier: Classifier) -> xr.Datase
             remedy="Attribute `split: all`, or train on these samples.",
         )
     return chosen
+
+
+def _rows_of_a_shard(samples: xr.Dataset) -> int:
+    """Return as many rows as a worker can well hold several maps of."""
+    a_row = samples["image"].nbytes // samples.sizes["sample"]
+    return max(1, min(_ROWS, _A_MAP // a_row))
 
 
 def labelled(folder: Path) -> xr.Dataset:
@@ -246,7 +268,7 @@ def _check_spectra(samples: xr.Dataset, shape: tuple[int, ...], wanted: InputCon
 
 
 def _provenance(
-    classifier: Classifier, explainers: Mapping[str, Explainer], batch_size: int
+    classifier: Classifier, explainers: Mapping[str, Explainer], batch_size: int, device: str
 ) -> dict[str, Any]:
     """Return what made the maps, without a path or a time."""
     return {
@@ -257,7 +279,7 @@ def _provenance(
             for name, explainer in explainers.items()
         },
         "batch_size": batch_size,
-        "device": str(next(classifier.network.parameters()).device),
+        "device": device,
         "code": code_hash(),
         "versions": versions(),
     }

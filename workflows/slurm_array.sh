@@ -22,12 +22,32 @@ export MALLOC_TRIM_THRESHOLD_=${MALLOC_TRIM_THRESHOLD_:-536870912}
 export MALLOC_MMAP_THRESHOLD_=${MALLOC_MMAP_THRESHOLD_:-536870912}
 
 LOGS=$OUT.jobs                         # beside the run: its folder is made by the driver
+LOOK=${LOOK:-10}                       # seconds between two looks at the queue
 mkdir -p "$LOGS"
+
+# `sbatch --wait` looks only every half minute.
+submit_and_wait() {
+  local job queued
+  job=$(sbatch --parsable "$@") || return 1
+  while sleep "$LOOK"; do
+    if queued=$(squeue --noheader --jobs="${job%%;*}" 2>&1); then
+      [ -z "$queued" ] && return
+    elif [[ $queued == *"Invalid job id"* ]]; then
+      return                           # ended, and forgotten by Slurm
+    fi                                 # else the controller did not answer: look again
+  done
+}
+
 before=-
 while true; do
-  sbatch --wait "${COMMON[@]}" "${DRIVER[@]}" --job-name=solarxai --output="$LOGS/driver.log" \
-    --wrap "exec $SOLARXAI run '$WORKFLOW' --out '$OUT' --cluster array" >/dev/null
-  code=$?                              # 3: units wait to be done
+  rm -f "$LOGS/driver.code"
+  submit_and_wait "${COMMON[@]}" "${DRIVER[@]}" --job-name=solarxai --output="$LOGS/driver.log" \
+    --wrap "$SOLARXAI run '$WORKFLOW' --out '$OUT' --cluster array; echo \$? > '$LOGS/driver.code'"
+  for _ in 1 2 3 4; do                 # a shared file system may show a file late
+    [ -e "$LOGS/driver.code" ] && break
+    ls "$LOGS" >/dev/null; sleep "$LOOK"
+  done
+  code=$(cat "$LOGS/driver.code" 2>/dev/null || echo 1)  # 3: units wait to be done
   if [ $code -ne 3 ]; then
     if [ $code -eq 0 ]; then cat "$LOGS/driver.log"; else tail -n 20 "$LOGS/driver.log" >&2; fi
     exit $code
@@ -36,11 +56,12 @@ while true; do
   if [ "$waiting" = "$before" ]; then
     echo "no unit was done by the last array; the last lines of its first log:" >&2
     tail -n 20 "$LOGS/part-0.log" >&2
+    tail -n 3 "$LOGS/driver.log" >&2   # names a unit that ended its part, out of memory or time
     exit 1
   fi
   before=$waiting
   echo "$(date +%FT%T) $(cat "$OUT/work/waiting") units in $PARTS parts" >&2
-  sbatch --wait "${COMMON[@]}" "${PART[@]}" --job-name=solarxai-part \
+  submit_and_wait "${COMMON[@]}" "${PART[@]}" --job-name=solarxai-part \
     --array="0-$((PARTS - 1))" --output="$LOGS/part-%a.log" \
-    --wrap "exec $SOLARXAI work '$OUT' --part \$SLURM_ARRAY_TASK_ID/$PARTS" >/dev/null
+    --wrap "exec $SOLARXAI work '$OUT' --part \$SLURM_ARRAY_TASK_ID/$PARTS"
 done

@@ -2,7 +2,8 @@
 
 A cluster is a class whose `run(function, calls)` yields results as they end and whose `close()`
 lets go of what it holds. It is found by entry point (`solarxai.clusters`); its keyword parameters,
-beside `folder` and `workers`, are its options in a workflow file.
+beside `folder` and `workers`, are its options in a workflow file. One that knows how many GPUs a
+worker has says so as `gpus`.
 """
 
 from pipelines.cluster.local import LocalProcesses

@@ -6,7 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from solarxai.workflow.orders import UnitsWaiting, failure_of, forget_order, write_order
+from solarxai.workflow.orders import (
+    UnitsWaiting,
+    failure_of,
+    forget_order,
+    in_hand,
+    write_order,
+)
 
 __all__ = ["WrittenOrders"]
 
@@ -43,14 +49,14 @@ class WrittenOrders:
             when there is anything to do.
         """
         missing = list(calls)
-        failure = failure_of(self._folder)
+        failure, broken_off = failure_of(self._folder), in_hand(self._folder)
         forget_order(self._folder)
         if failure is not None and missing:
             raise failure
         if missing:
             write_order(self._folder, function, missing)
             raise UnitsWaiting(
-                f"{len(missing)} units of work wait in {self._folder}",
+                f"{len(missing)} units of work wait in {self._folder}{_told(broken_off)}",
                 remedy=f"Do them with `solarxai work {self._run} --part I/{self._workers}` for I "
                 f"from 0 to {self._workers - 1}, for instance as a job array "
                 "(workflows/slurm_array.sh); then type the same command again.",
@@ -59,3 +65,13 @@ class WrittenOrders:
 
     def close(self) -> None:
         """Do nothing: there is nothing to let go of."""
+
+
+def _told(broken_off: list[str]) -> str:
+    """Return what parts were doing when they ended; a killed process cannot say it itself."""
+    if not broken_off:
+        return ""
+    return (
+        f"; {len(broken_off)} parts ended while they did {broken_off[0]}: where that is so each "
+        "time, give parts more memory or a longer walltime"
+    )

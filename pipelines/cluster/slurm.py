@@ -22,7 +22,8 @@ from distributed.utils import get_ip
 from pydantic import Field
 
 from pipelines.cluster.jobs import LOOK, JobWatch
-from pipelines.cluster.window import WINDOW, WORKER_ENVIRONMENT, run_windowed
+from pipelines.cluster.memory import Memory, in_bytes
+from pipelines.cluster.window import SETTINGS, WINDOW, WORKER_ENVIRONMENT, run_windowed
 from solarxai.errors import WorkflowError
 
 try:
@@ -35,10 +36,13 @@ __all__ = ["SlurmJobs", "complaints"]
 Positive = Annotated[int, Field(ge=1)]
 Jobs = Annotated[int, Field(ge=0)]
 Walltime = Annotated[str, Field(pattern=r"^(\d+-)?\d{1,3}:\d{2}:\d{2}$")]
-Memory = Annotated[str, Field(pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$")]
 
 IDLE = 30
 """Looks, a second apart, at which a job has nothing to do before it is given back."""
+
+BESIDE = 200 * 2**20
+"""Bytes of a job that its worker does not have: Dask's nanny beside it, 60 MB when it has started,
+and the files that both map."""
 
 LOSSES = 10
 """Workers that may end during one unit (walltime, preemption) before the unit is held to blame."""
@@ -64,7 +68,7 @@ class SlurmJobs:
     walltime
         Of one job, [days-]hours:minutes:seconds. Longer than the longest unit.
     memory
-        Of one job.
+        Of one job; a unit that needs more fails and says so.
     cores
         Reserved for one job. Its worker computes on one.
     gpus
@@ -110,6 +114,8 @@ class SlurmJobs:
         start_timeout: Annotated[float, Field(gt=0)] = 300.0,
     ) -> None:
         self._folder = folder / "jobs"
+        self._memory = max(in_bytes(memory) - BESIDE, 0)
+        self.gpus = gpus
         self._maximum = maximum or workers
         self._minimum = self._maximum if minimum is None else min(minimum, self._maximum)
         self._start_timeout = start_timeout
@@ -168,6 +174,7 @@ class SlurmJobs:
                     function,
                     chain([first], queue),
                     window=WINDOW * self._maximum,
+                    memory=self._memory,
                     watch=watch.look,
                     every=LOOK,
                 )
@@ -242,6 +249,7 @@ def _written(path: Path, text: str) -> str:
 
 
 _SETTINGS = {
+    **SETTINGS,
     "distributed.deploy.lost-worker-timeout": "5s",
     "distributed.scheduler.allowed-failures": LOSSES,
 }
@@ -260,10 +268,13 @@ def complaints(options: Mapping[str, Any]) -> list[str]:
 
 def _exports() -> list[str]:
     """Return the settings of a worker as lines of shell; those of the user are kept."""
-    paused = {"DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE": "False"}
+    settings = {
+        f"DASK_{name.replace('.', '__').replace('-', '_').upper()}": str(value)
+        for name, value in SETTINGS.items()
+    }
     return [
         f'export {name}="${{{name}:-{value}}}"'
-        for name, value in (WORKER_ENVIRONMENT | paused).items()
+        for name, value in (WORKER_ENVIRONMENT | settings).items()
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from queue import Empty, SimpleQueue
@@ -10,8 +11,9 @@ from typing import Any
 from distributed import Client, Future, KilledWorker
 
 from solarxai.errors import SolarxaiError, WorkflowError
+from solarxai.workflow.memory import bounded, described
 
-__all__ = ["WINDOW", "WORKER_ENVIRONMENT", "run_windowed"]
+__all__ = ["SETTINGS", "WINDOW", "WORKER_ENVIRONMENT", "run_windowed"]
 
 WINDOW = 8
 """Units in flight a worker: the scheduler never holds more, however many there are."""
@@ -27,6 +29,19 @@ WORKER_ENVIRONMENT = {
 """Set before a worker starts. Dask's own trim threshold of 64 kiB returns every freed tensor to
 the system and takes it back again, which more than doubles the time of an attribution."""
 
+SETTINGS = {
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.terminate": False,
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "500ms",
+    "distributed.scheduler.worker-saturation": 1.0,
+}
+"""Of Dask, for scheduler and workers. A worker over its memory is neither paused (it would stay so)
+nor ended (so would the next): the unit fails, see `solarxai.workflow.memory`. Nobody looks at what
+the profiler sees a hundred times a second, nor at how late a loop is that is asked fifty times; the
+two are most of what scheduler and workers spend on waiting. A worker holds one unit at a time, so
+that the unit it was ended by is known."""
+
 
 def run_windowed(
     client: Client,
@@ -34,12 +49,14 @@ def run_windowed(
     queue: Iterator[tuple[int, tuple[Any, ...]]],
     *,
     window: int,
+    memory: int | None = None,
     watch: Callable[[bool], None] | None = None,
     every: float | None = None,
 ) -> Iterator[tuple[int, Any]]:
     """Yield (index of the call, its result or the `SolarxaiError` it raised) as they end.
 
-    A result is taken from its worker and released before the next unit is sent.
+    A result is taken from its worker and released before the next unit is sent; so no more than
+    one is here, and no more than the window on the workers.
 
     Parameters
     ----------
@@ -51,6 +68,8 @@ def run_windowed(
         (index, arguments) of each call; drawn only as the window allows.
     window
         Units in flight.
+    memory
+        Bytes that a worker may hold; see `solarxai.workflow.memory.bounded`.
     watch
         Called after every unit with True, and with False each time none ends for a while; it
         raises when there is nothing left to wait for.
@@ -63,12 +82,14 @@ def run_windowed(
         when a unit ends its worker again and again.
     """
     ended: SimpleQueue[Future] = SimpleQueue()
-    running: dict[Future, int] = {}
+    running: dict[Future, tuple[int, tuple[Any, ...]]] = {}
+    name = f"{getattr(function, '__name__', 'unit')}-{uuid.uuid4().hex[:12]}"
 
     def send(units: Iterable[tuple[int, tuple[Any, ...]]]) -> None:
         for index, call in units:
-            future = client.submit(function, *call, pure=False)
-            running[future] = index
+            key = f"{name}-{index}"
+            future = client.submit(bounded, memory, function, *call, key=key)
+            running[future] = index, call
             future.add_done_callback(ended.put)
 
     send(islice(queue, window))
@@ -79,8 +100,8 @@ def run_windowed(
             if watch:
                 watch(False)
             continue
-        index = running.pop(future)
-        result = _result(future)
+        index, call = running.pop(future)
+        result = _result(future, function, call, memory)
         future.release()
         if watch:
             watch(True)
@@ -88,14 +109,19 @@ def run_windowed(
         send(islice(queue, 1))
 
 
-def _result(future: Future) -> Any:
+def _result(
+    future: Future, function: Callable[..., Any], call: tuple[Any, ...], memory: int | None
+) -> Any:
     error = future.exception()
     if error is None:
         return future.result()
     if isinstance(error, KilledWorker):
+        limit = "of their own" if memory is None else f"of {memory / 1e9:.2f} GB each"
         raise WorkflowError(
-            f"a unit of work ended {error.allowed_failures + 1} workers: {error.last_worker}",
-            remedy="It may need more memory than a worker has, or more time than a job has.",
+            f"{described(function, call)} ended {error.allowed_failures + 1} workers {limit}, one "
+            f"after the other (the last was {error.last_worker})",
+            remedy="It may need more memory than a worker has (cluster.memory), or more time than "
+            "a job has (cluster.walltime); with `--cluster none` it runs here, alone.",
         ) from error
     if not isinstance(error, SolarxaiError):
         raise error

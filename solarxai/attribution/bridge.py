@@ -8,6 +8,7 @@ rows beside it: any division into blocks gives the same bytes.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -41,6 +42,7 @@ def attribute(
     baselines: Tensor | None = None,
     target: int | str = "difference",
     batch_size: int = 32,
+    device: torch.device | str = "cpu",
 ) -> xr.Dataset:
     """Return the maps and scores of a block of Samples, row by row, with the block's coordinates.
 
@@ -61,6 +63,8 @@ def attribute(
     batch_size
         Most images, or spectra, in one pass; an explainer's own `batch_size` holds where it is
         smaller.
+    device
+        Where maps are computed, in float32 proper. Scores are always computed on the CPU.
 
     Returns
     -------
@@ -95,17 +99,18 @@ def attribute(
             remedy="Give one row or more; a query says what a store holds.",
         )
     inputs = inputs_of(block, classifier)
-    with _one_thread(), evaluation_mode(classifier.network):
-        networks = _members(classifier)
+    place = torch.device(device)
+    with _exactly(), evaluation_mode(classifier.network):
+        networks = _members(classifier, place)
         variables = _scores(inputs, classifier)
         for name, explainer in explainers.items():
             bounded = replace(explainer, batch_size=min(explainer.batch_size, batch_size))
             call = {"target": target, "baselines": _first(baselines, explainer)}
             parts = [
                 _explained(networks, x, inputs.fitted(bounded), name, segments=players, **call)
-                for x, players in _batches(inputs, classifier)
+                for x, players in _batches(inputs, classifier, place)
             ]
-            made = {suffix: np.concatenate([part[suffix] for part in parts]) for suffix in parts[0]}
+            made = _together(parts)
             variables |= _described(made, inputs, name, explainer, classifier, target)
     return xr.Dataset(variables, coords=block.coords)
 
@@ -185,11 +190,13 @@ def run_key(
     target: int | str = "difference",
     batch_size: int = 32,
     shard_size: int = 256,
+    device: str = "cpu",
 ) -> str:
     """Return the sha256 of all that shapes a segment's bytes: same key, same maps.
 
     It covers weights and contract, each method with its options, baselines, target, batch and
-    shard size, the images with their segmentation, identifiers and split, and the library's code.
+    shard size, the kind of device, the images with their segmentation, identifiers and split, and
+    the library's code.
     """
     optional = ("sample_id", "label", "split", "segmentation")
     words = [name for name in optional if name in samples.variables]
@@ -204,6 +211,7 @@ def run_key(
             "target": target,
             "batch_size": batch_size,
             "shard_size": shard_size,
+            "device": device,
             "samples": array_hash(*(samples[name].values for name in (*words, "time", "image"))),
             "code": code_hash(),
         }
@@ -216,10 +224,12 @@ def _first(baselines: Tensor | None, explainer: Explainer) -> Tensor | None:
     return baselines[:wanted] if baselines is not None and wanted else None
 
 
-def _members(classifier: Classifier) -> list[Snapshot]:
-    """Return the network, or each of an ensemble's."""
+def _members(classifier: Classifier, place: torch.device) -> list[Snapshot]:
+    """Return the network, or each of an ensemble's, on a device."""
     network = classifier.network
     members = network.members if isinstance(network, Ensemble) else [network]
+    if place.type != "cpu":
+        members = [copy.deepcopy(member).to(place) for member in members]
     return [Snapshot(member) for member in members]
 
 
@@ -241,10 +251,17 @@ def _explained(
     return made if numbers is None else {**made, "_completeness_error": _array(numbers)}
 
 
-def _batches(inputs: Inputs, classifier: Classifier) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Yield what a method is called with: images as tensors, and their players."""
+def _together(parts: Sequence[dict[str, Array]]) -> dict[str, Array]:
+    """Return the arrays of all batches by suffix, and empty the batches: nothing is held twice."""
+    return {suffix: np.concatenate([part.pop(suffix) for part in parts]) for suffix in [*parts[0]]}
+
+
+def _batches(
+    inputs: Inputs, classifier: Classifier, place: torch.device
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Yield what a method is called with: images as tensors on a device, and their players."""
     for images, players in zip(inputs.batches(), inputs.segments(), strict=True):
-        yield classifier.tensor(images), players
+        yield classifier.tensor(images).to(place), players
 
 
 def _check(values: Tensor, x: Tensor, name: str) -> None:
@@ -258,18 +275,18 @@ def _check(values: Tensor, x: Tensor, name: str) -> None:
 
 
 def _array(values: Tensor) -> npt.NDArray[np.float32]:
-    return values.detach().numpy().astype(np.float32)
+    return values.detach().cpu().numpy().astype(np.float32)
 
 
 def _described(
-    made: Mapping[str, Array],
+    made: dict[str, Array],
     inputs: Inputs,
     name: str,
     explainer: Explainer,
     classifier: Classifier,
     target: Target,
 ) -> dict[str, xr.Variable]:
-    """Return the arrays of one method as variables that say what they are."""
+    """Return the arrays of one method as variables that say what they are, and empty `made`."""
     method, units = _method(explainer), explainer.units
     shared = {
         "method": method,
@@ -286,8 +303,8 @@ def _described(
         "_completeness_error": (f"sum of {name} less the difference of scores", "logit", {}),
     }
     variables = {}
-    for suffix, values in made.items():
-        long_name, unit, more = about[suffix]
+    for suffix in [*made]:
+        values, (long_name, unit, more) = made.pop(suffix), about[suffix]
         placed = inputs.space(values) if values.ndim > 1 else inputs.numbers(values)
         placed.attrs = {"long_name": long_name, "units": unit, **more}
         variables[f"{name}{suffix}"] = placed
@@ -332,11 +349,17 @@ def _balanced_draw(inputs: xr.Dataset, n: int, seed: int) -> npt.NDArray[np.intp
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let torch use one thread, so that sums are taken in one order, and restore it."""
+def _exactly() -> Iterator[None]:
+    """Let torch use one thread, so that sums are taken in one order, and restore it.
+
+    On a GPU convolutions take the same algorithm each time, and no TF32 (a relative error of 1e-3).
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with torch.backends.cudnn.flags(
+            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+        ):
+            yield
     finally:
         torch.set_num_threads(before)

@@ -194,11 +194,14 @@ def work(
 
     **Example**: `solarxai work runs/mine --part 3/8`
     """
+    from solarxai.workflow.memory import memory_of_job
     from solarxai.workflow.orders import do_part
     from solarxai.workflow.record import note_job
 
     number, parts = fraction(part, "--part")
-    made = do_part(out / "work", part=number, of=parts, progress=follow(None))
+    made = do_part(
+        out / "work", part=number, of=parts, progress=follow(None), memory=memory_of_job()
+    )
     note_job(out)
     typer.echo(f"{made.done} done, {made.skipped} there already, {made.failed} failed")
     if made.failed:
@@ -229,10 +232,15 @@ def _placed(workflow: Workflow, cluster: str | None, workers: int | None) -> Wor
 
 
 def _carry_out(workflow: Workflow, out: Path, *, resume: bool) -> None:
+    import os
+
     from solarxai.workflow import make_cluster
-    from solarxai.workflow.execution import execute
+    from solarxai.workflow.execution import execute, join
     from solarxai.workflow.summary import describe_results
 
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and os.environ.get("RANK", "0") != "0":
+        join(workflow, out=out)
+        return
     cluster = make_cluster(workflow.cluster, workers=workflow.workers, folder=out)
     progress = follow(out)
     try:

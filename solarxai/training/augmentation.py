@@ -11,7 +11,47 @@ from torch.nn import functional
 
 from solarxai.errors import TrainingError
 
-__all__ = ["Augmentation", "SpectralAugmentation"]
+__all__ = ["Augmentation", "Draws", "SpectralAugmentation"]
+
+
+class Draws:
+    """Random numbers for a part of a batch, those that it has in the whole batch.
+
+    Parameters
+    ----------
+    generator
+        Moves on by the numbers of the whole batch, whatever the part.
+    rows
+        Of the whole batch.
+    part
+        Which of its rows are here.
+    """
+
+    def __init__(self, generator: torch.Generator, rows: int, part: slice) -> None:
+        self._generator = generator
+        self._rows = rows
+        self._part = part
+
+    @classmethod
+    def of(cls, generator: torch.Generator | Draws, rows: int) -> Draws:
+        """Return draws as they are, or those of a generator for a whole batch."""
+        return generator if isinstance(generator, Draws) else cls(generator, rows, slice(None))
+
+    def uniform(self) -> Tensor:
+        """Return a number in (0, 1) for each row."""
+        return torch.rand(self._rows, generator=self._generator)[self._part]
+
+    def symmetric(self) -> Tensor:
+        """Return a number in (-1, 1) for each row."""
+        return 2 * self.uniform() - 1
+
+    def whole(self, most: int) -> Tensor:
+        """Return a whole number below `most` for each row."""
+        return torch.randint(most, (self._rows,), generator=self._generator)[self._part]
+
+    def normal(self, shape: torch.Size) -> Tensor:
+        """Return numbers of standard deviation 1 in the shape of the part."""
+        return torch.randn((self._rows, *shape[1:]), generator=self._generator)[self._part]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,29 +105,29 @@ class Augmentation:
                 remedy="Correct the augmentation; 0 switches an amount off.",
             )
 
-    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+    def __call__(self, images: Tensor, generator: torch.Generator | Draws) -> Tensor:
         """Return changed copies of images (batch, 1, y, x), intensities relative to quiet Sun."""
-        out = _orient(images, generator) if self.orientations else images
-        out = _blur(self._resample(out, generator), self.blur_px, generator)
-        n = len(out)
-        contrast = 1 + self.contrast * _symmetric(n, generator).view(-1, 1, 1, 1)
-        brightness = 1 + self.brightness * _symmetric(n, generator).view(-1, 1, 1, 1)
-        sigma = self.noise * torch.rand(n, generator=generator).view(-1, 1, 1, 1)
-        noise = sigma * torch.randn(out.shape, generator=generator)
+        draws = Draws.of(generator, len(images))
+        out = _orient(images, draws) if self.orientations else images
+        out = _blur(self._resample(out, draws), self.blur_px, draws)
+        contrast = 1 + self.contrast * draws.symmetric().view(-1, 1, 1, 1)
+        brightness = 1 + self.brightness * draws.symmetric().view(-1, 1, 1, 1)
+        sigma = self.noise * draws.uniform().view(-1, 1, 1, 1)
+        noise = sigma * draws.normal(out.shape)
         return brightness * (1 + contrast * (out - 1)) + noise
 
-    def _resample(self, images: Tensor, generator: torch.Generator) -> Tensor:
+    def _resample(self, images: Tensor, draws: Draws) -> Tensor:
         """Rotate, foreshorten, zoom and shift in one bilinear interpolation, edges mirrored."""
-        n, _, *pixels = images.shape
-        warped = torch.rand(n, generator=generator) < self.warp
+        pixels = images.shape[2:]
+        warped = draws.uniform() < self.warp
         low, high = (math.log(z) for z in self.zoom)
-        zoom = torch.exp(low + (high - low) * torch.rand(n, generator=generator))
-        ratio = 1 - (1 - self.foreshortening) * torch.rand(n, generator=generator)
-        first, second = (math.pi * _symmetric(n, generator) for _ in range(2))
+        zoom = torch.exp(low + (high - low) * draws.uniform())
+        ratio = 1 - (1 - self.foreshortening) * draws.uniform()
+        first, second = (math.pi * draws.symmetric() for _ in range(2))
         stretch = torch.diag_embed(torch.stack([1 / zoom, 1 / (zoom * ratio)], dim=1))
         linear = _rotation(first) @ stretch @ _rotation(second)
         linear = torch.where(warped.view(-1, 1, 1), linear, torch.eye(2))
-        shift = self.shift_px * torch.stack([_symmetric(n, generator) for _ in range(2)], dim=1)
+        shift = self.shift_px * torch.stack([draws.symmetric() for _ in range(2)], dim=1)
         shift = torch.where(warped.view(-1, 1), shift, torch.trunc(shift))
         columns = 2 * shift / torch.tensor([pixels[1], pixels[0]])
         affine = torch.cat([linear, columns[:, :, None]], dim=2)
@@ -95,9 +135,9 @@ class Augmentation:
         return functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
 
-def _orient(images: Tensor, generator: torch.Generator) -> Tensor:
+def _orient(images: Tensor, draws: Draws) -> Tensor:
     """Return each image in one of the eight orientations of the square."""
-    choice = torch.randint(8, (len(images),), generator=generator)
+    choice = draws.whole(8)
     out = images.clone()
     for k in range(1, 8):
         rows = choice == k
@@ -106,20 +146,15 @@ def _orient(images: Tensor, generator: torch.Generator) -> Tensor:
     return out
 
 
-def _symmetric(n: int, generator: torch.Generator) -> Tensor:
-    """Return n numbers uniform in (-1, 1)."""
-    return 2 * torch.rand(n, generator=generator) - 1
-
-
 def _rotation(angle: Tensor) -> Tensor:
     """Return rotation matrices (n, 2, 2)."""
     cos, sin = torch.cos(angle), torch.sin(angle)
     return torch.stack([cos, -sin, sin, cos], dim=1).view(-1, 2, 2)
 
 
-def _blur(images: Tensor, most: float, generator: torch.Generator) -> Tensor:
+def _blur(images: Tensor, most: float, draws: Draws) -> Tensor:
     """Return images (n, 1, y, x), each convolved with a Gaussian of sigma uniform in (0, most)."""
-    sigma = most * torch.rand(len(images), generator=generator)
+    sigma = most * draws.uniform()
     radius = max(1, math.ceil(3 * most))
     offsets = torch.arange(-radius, radius + 1)
     kernel = torch.exp(-0.5 * (offsets / sigma.clamp(min=1e-3)[:, None]) ** 2)
@@ -169,7 +204,9 @@ class SpectralAugmentation:
                 remedy="Correct the augmentation; 0 switches an amount off.",
             )
 
-    def __call__(self, spectra: Tensor, generator: torch.Generator, *, point_km_s: float) -> Tensor:
+    def __call__(
+        self, spectra: Tensor, generator: torch.Generator | Draws, *, point_km_s: float
+    ) -> Tensor:
         """Return changed copies of spectra.
 
         Parameters
@@ -181,15 +218,15 @@ class SpectralAugmentation:
         point_km_s
             Doppler width of a point of the grid, km/s.
         """
-        n, one = len(spectra), [1] * (spectra.ndim - 1)
-        shift = (self.shift_km_s or 0.0) / point_km_s * _symmetric(n, generator)
+        draws, one = Draws.of(generator, len(spectra)), [1] * (spectra.ndim - 1)
+        shift = (self.shift_km_s or 0.0) / point_km_s * draws.symmetric()
         out = _shifted(spectra, shift)
-        level = (self.noise_level or 0.0) * torch.rand(n, generator=generator).view(-1, *one)
+        level = (self.noise_level or 0.0) * draws.uniform().view(-1, *one)
         peak = spectra.amax(dim=-1, keepdim=True)
-        out = out + level * peak * torch.randn(out.shape, generator=generator)
+        out = out + level * peak * draws.normal(out.shape)
         top = out.amax(dim=-1, keepdim=True)
         kept = torch.where((top > 0) & (peak > 0), peak / top, torch.ones_like(top))
-        change = 1 + (self.scaling or 0.0) * _symmetric(n, generator).view(-1, *one)
+        change = 1 + (self.scaling or 0.0) * draws.symmetric().view(-1, *one)
         return out * kept * change
 
 

@@ -3,193 +3,132 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
-import xarray as xr
 from torch import Tensor, nn
 from torch.nn import functional
 
 from solarxai import metrics
 from solarxai.classifier import Classifier, InputContract
 from solarxai.errors import TrainingError
-from solarxai.schema import kind_of
-from solarxai.training.augmentation import Augmentation, SpectralAugmentation
+from solarxai.training.augmentation import Augmentation, Draws
+from solarxai.training.checkpoints import Checkpoints, State
+from solarxai.training.loading import Loader
+from solarxai.training.order import balanced_order, epoch_size, windowed
+from solarxai.training.parts import Part, margins
 from solarxai.training.prior import roughness
+from solarxai.training.recipe import Epoch, Recipe
+from solarxai.training.shards import ShardedImages
+from solarxai.training.team import Team
 
-__all__ = ["Epoch", "Part", "Recipe", "descend", "keeper", "margins"]
-
-Array = npt.NDArray[Any]
+__all__ = ["Sides", "descend", "keeper"]
 
 _SMALL = 64 * 64
 """Pixels of the largest image whose channels lie together in memory."""
 
-_SCHEDULES = ("one_cycle", "constant")
 _LIGHT_KM_S = 299_792.458
-_SPECTRA_A_PASS = 1024
+
+Tell = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Epoch:
-    """What one pass over the training set came to; losses are class-balanced, in nats.
+class Sides:
+    """What a network learns from, and how it gets there.
 
-    `member` counts the networks of an ensemble from 0.
+    Parameters
+    ----------
+    learn, check
+        The sides that teach and that choose the epoch.
+    loader
+        Of the images of `learn`.
+    team
+        The processes that learn together.
     """
 
-    number: int
-    learning_rate: float
-    loss: float
-    validation_loss: float
-    validation_accuracy: float
-    validation_tss: float
-    member: int = 0
-
-    def __str__(self) -> str:
-        return (
-            f"loss {self.loss:.3f}, validation loss {self.validation_loss:.3f}, "
-            f"TSS {self.validation_tss:.3f}"
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """The options of the optimisation, checked."""
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    label_smoothing: float
-    attribution_prior: float
-    patience: int
-    seed: int
-    threads: int
-    augment: Augmentation | SpectralAugmentation
-    schedule: str = "one_cycle"
-    samples_an_epoch: int | None = None
-    validation_samples: int | None = None
-
-    def record(self) -> dict[str, Any]:
-        """Return the options; those with a default here are left out where they have it."""
-        usual = {f.name: f.default for f in fields(self) if f.name in _LATER}
-        return {k: v for k, v in asdict(self).items() if k not in usual or v != usual[k]}
-
-    def __post_init__(self) -> None:
-        whole = min(self.epochs, self.patience, self.threads) >= 1 and self.batch_size >= 2
-        real = self.learning_rate > 0 and 0 <= self.label_smoothing < 1
-        real = real and min(self.weight_decay, self.attribution_prior) >= 0
-        if not (whole and real):
-            raise TrainingError(
-                f"epochs {self.epochs}, patience {self.patience}, batch_size {self.batch_size}, "
-                f"threads {self.threads}, learning_rate {self.learning_rate}, weight_decay "
-                f"{self.weight_decay}, label_smoothing {self.label_smoothing} or attribution_prior "
-                f"{self.attribution_prior} is out of range",
-                remedy="epochs, patience and threads >= 1, batch_size >= 2, learning_rate > 0, "
-                "weight_decay and attribution_prior >= 0, 0 <= label_smoothing < 1.",
-            )
-        limits = [n for n in (self.samples_an_epoch, self.validation_samples) if n is not None]
-        if self.schedule not in _SCHEDULES or min(limits, default=2) < 2:
-            raise TrainingError(
-                f"schedule {self.schedule!r}, samples_an_epoch {self.samples_an_epoch} or "
-                f"validation_samples {self.validation_samples} is out of range",
-                remedy=f"schedule is {' or '.join(_SCHEDULES)}; the others are 2 or more, or none.",
-            )
-
-
-_LATER = ("schedule", "samples_an_epoch", "validation_samples")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """One split as arrays: images (sample, *space), truth (sample,), regions (sample,)."""
-
-    images: npt.NDArray[np.float32]
-    truth: npt.NDArray[np.bool_]
-    regions: Array
-
-    @classmethod
-    def of(cls, samples: xr.Dataset, split: str) -> Part:
-        """Return the rows of that split."""
-        rows = np.flatnonzero(samples["split"].values == split)
-        chosen = samples[["image", "label", "region"]].isel(sample=rows)
-        return cls(
-            images=chosen["image"].values,
-            truth=np.asarray(chosen["label"].values == kind_of(samples).classes[1], dtype=bool),
-            regions=chosen["region"].values,
-        )
-
-    def drawn(self, most: int | None, seed: int) -> Part:
-        """Return at most that many rows, as many of each class as there are, whatever the order.
-
-        A class with fewer rows than half of them gives all it has.
-        """
-        if most is None or len(self.truth) <= most:
-            return self
-        generator = np.random.default_rng(seed)
-        both = [np.flatnonzero(self.truth == value) for value in (False, True)]
-        rows = [generator.permutation(one)[: math.ceil(most / 2)] for one in both]
-        chosen = np.sort(np.concatenate(rows))
-        return Part(
-            images=self.images[chosen], truth=self.truth[chosen], regions=self.regions[chosen]
-        )
+    learn: Part
+    check: Part
+    loader: Loader
+    team: Team
 
 
 def descend(
     classifier: Classifier,
-    learn: Part,
-    check: Part,
+    sides: Sides,
     recipe: Recipe,
     keep: Callable[[Classifier, int], None],
-    progress: Callable[[int, int, str], None] | None,
+    progress: Tell | None,
+    checkpoints: Checkpoints,
 ) -> tuple[int, tuple[Epoch, ...]]:
-    """Return the best epoch's number, whose weights the network is left with, and the history."""
+    """Return the best epoch's number, whose weights the network is left with, and the history.
+
+    Where `checkpoints` hold a state, it goes on from there.
+    """
     network = classifier.network
     _lay_out(network, _order(classifier.contract))
-    descent = _Descent.of(classifier, learn, recipe)
-    history: list[Epoch] = []
-    best, state = 0, deepcopy(network.state_dict())
-    keep(classifier, 0)
-    for number in range(1, recipe.epochs + 1):
-        rate = float(descent.schedule.get_last_lr()[0])
-        loss = descent.pass_over(learn)
-        epoch = _judge(classifier, check, number=number, learning_rate=rate, loss=loss)
-        history.append(epoch)
-        keep(classifier, number)
-        if progress:
-            progress(number, recipe.epochs, str(epoch))
-        if best == 0 or epoch.validation_loss < history[best - 1].validation_loss:
-            best, state = number, deepcopy(network.state_dict())
-        if number - best >= recipe.patience:
-            break
-    network.load_state_dict(state)
+    with sides.team.together(network) as call:
+        descent = _Descent.of(classifier, sides, recipe, call, checkpoints)
+        if checkpoints.current is None:
+            keep(classifier, 0)
+        else:
+            descent.restore(checkpoints.current)
+        while descent.goes_on:
+            epoch = descent.pass_over()
+            keep(classifier, epoch.number)
+            if progress:
+                progress(epoch.number, recipe.epochs, str(epoch))
+            descent.offer()
+        network.load_state_dict(descent.best_state)
     _lay_out(network, torch.contiguous_format)
-    return best, tuple(history)
+    return descent.best, tuple(descent.history)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class _Descent:
-    """A network on its way down, with everything random that leads it."""
+    """A network on its way down, with everything random that leads it, and how far it has come.
+
+    `number` is the epoch at work, `done` its batches that are learnt, `loss` their sum so far, and
+    `rate` and `start` the learning rate and the state of the generator before it.
+    """
 
     classifier: Classifier
+    sides: Sides
+    recipe: Recipe
+    call: Callable[[Tensor], Tensor]
+    checkpoints: Checkpoints
     optimiser: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LRScheduler
     generator: torch.Generator
-    recipe: Recipe
+    start: Tensor
+    best_state: dict[str, Tensor]
+    best: int = 0
+    history: list[Epoch] = field(default_factory=list)
+    number: int = 1
+    done: int = 0
+    loss: float = 0.0
+    rate: float = 0.0
 
     @classmethod
-    def of(cls, classifier: Classifier, part: Part, recipe: Recipe) -> _Descent:
+    def of(
+        cls,
+        classifier: Classifier,
+        sides: Sides,
+        recipe: Recipe,
+        call: Callable[[Tensor], Tensor],
+        checkpoints: Checkpoints,
+    ) -> _Descent:
         """Return the state before the first step."""
         optimiser = torch.optim.AdamW(
             classifier.network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
         )
-        steps = math.ceil(_epoch_size(part.truth, recipe.samples_an_epoch) / recipe.batch_size)
+        truth = sides.learn.truth
+        steps = math.ceil(epoch_size(truth, recipe.samples_an_epoch) / recipe.batch_size)
         schedule: torch.optim.lr_scheduler.LRScheduler
         if recipe.schedule == "constant":
             schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda _: 1.0)
@@ -199,52 +138,168 @@ class _Descent:
             )
         generator = torch.Generator().manual_seed(recipe.seed)
         return cls(
-            classifier=classifier, optimiser=optimiser, schedule=schedule, generator=generator,
-            recipe=recipe,
+            classifier=classifier, sides=sides, recipe=recipe, call=call, checkpoints=checkpoints,
+            optimiser=optimiser, schedule=schedule, generator=generator,
+            start=generator.get_state(), best_state=deepcopy(classifier.network.state_dict()),
         )  # fmt: skip
 
-    def pass_over(self, part: Part) -> float:
-        """Take one step a batch over a class-balanced epoch and return the mean loss."""
-        network = self.classifier.network.train()
-        rows = _balanced_order(part.truth, self.generator, self.recipe.samples_an_epoch)
-        batches = torch.tensor_split(rows, math.ceil(len(rows) / self.recipe.batch_size))
-        images, truth = torch.from_numpy(part.images)[:, None], torch.from_numpy(part.truth).long()
-        total = 0.0
-        for batch in batches:
-            loss = self._loss(self._input(images[batch]), truth[batch])
-            self.optimiser.zero_grad()
-            torch.autograd.backward(loss)
-            self.optimiser.step()
-            self.schedule.step()
-            total += float(loss.detach()) * len(batch) / len(rows)
+    @property
+    def goes_on(self) -> bool:
+        """Return whether another epoch is to be learnt."""
+        patient = self.number - 1 - self.best < self.recipe.patience
+        return self.number <= self.recipe.epochs and patient
+
+    def pass_over(self) -> Epoch:
+        """Take one step a batch over what is left of a class-balanced epoch, and judge it."""
+        if not self.done:
+            self.rate = float(self.schedule.get_last_lr()[0])
+        network, learn, team = self.classifier.network.train(), self.sides.learn, self.sides.team
+        batches = self._batches()
+        rows = sum(len(batch) for batch in batches)
+        truth = torch.from_numpy(learn.truth).long()
+        left = batches[self.done :]
+        mine = [batch[team.part(len(batch))] for batch in left]
+        for batch, own, images in zip(left, mine, self.sides.loader.batches(mine), strict=True):
+            loss, due = self._step(images, truth[own], len(batch))
+            self.loss += loss * len(batch) / rows
+            self.done += 1
+            if due:
+                self.checkpoints.keep(self.state())
         network.eval()
-        if not math.isfinite(total):
+        if not math.isfinite(self.loss):
             raise TrainingError(
                 "the training loss is not finite", remedy="Give a smaller learning_rate."
             )
-        return total
+        return self._judged()
 
-    def _input(self, images: Tensor) -> Tensor:
-        """Return what the network is shown: augmented, normalised, empty rows filled."""
-        contract = self.classifier.contract
-        x = (_change(self.recipe, contract)(images, self.generator) - contract.offset) / (
-            contract.scale
+    def offer(self) -> None:
+        """Write the state between two epochs, if it is due."""
+        (due,) = self.sides.team.sums(float(self.checkpoints.due()))
+        if due:
+            self.checkpoints.keep(self.state())
+
+    def state(self) -> State:
+        """Return everything that what follows depends on."""
+        return {
+            "number": self.number,
+            "done": self.done,
+            "loss": self.loss,
+            "rate": self.rate,
+            "history": [asdict(epoch) for epoch in self.history],
+            "best": self.best,
+            "best_state": self.best_state,
+            "network": self.classifier.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": _plain(self.schedule.state_dict()),
+            "start": self.start,
+            "generator": self.generator.get_state(),
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state() if self.sides.team.device != "cpu" else None,
+        }
+
+    def restore(self, state: State) -> None:
+        """Go on where `state` was taken, and say so."""
+        self.number, self.done = state["number"], state["done"]
+        self.loss, self.rate, self.best = state["loss"], state["rate"], state["best"]
+        self.history = [Epoch(**epoch) for epoch in state["history"]]
+        self.best_state = state["best_state"]
+        self.classifier.network.load_state_dict(state["network"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.start = state["start"]
+        self.generator.set_state(state["generator"])
+        torch.set_rng_state(state["torch"])
+        if state["cuda"] is not None:
+            torch.cuda.set_rng_state(state["cuda"])
+        size = epoch_size(self.sides.learn.truth, self.recipe.samples_an_epoch)
+        steps = math.ceil(size / self.recipe.batch_size)
+        self.checkpoints.say(
+            f"resumed at epoch {self.number}, batch {self.done + 1} of {steps}"
+            if self.done < steps
+            else f"resumed at the end of epoch {self.number}"
         )
+
+    def _batches(self) -> Sequence[Tensor]:
+        """Return the rows of each batch of this epoch, drawn anew where it was begun before."""
+        learn, recipe = self.sides.learn, self.recipe
+        generator = self.generator
+        if self.done:
+            generator = torch.Generator()
+            generator.set_state(self.start)
+        else:
+            self.start = generator.get_state()
+        rows = balanced_order(learn.truth, generator, recipe.samples_an_epoch)
+        if isinstance(learn.images, ShardedImages) and recipe.window is not None:
+            shard = learn.images.shard
+            rows = windowed(rows, shard, learn.truth, recipe.window, generator)
+        return torch.tensor_split(rows, math.ceil(len(rows) / recipe.batch_size))
+
+    def _step(self, images: Tensor, truth: Tensor, batch: int) -> tuple[float, bool]:
+        """Take one step with this process's part of a batch.
+
+        Returns
+        -------
+        tuple
+            The mean loss over the whole batch, and whether the state is to be written.
+        """
+        team = self.sides.team
+        if team.size > 1:
+            self._reseed()
+        loss = self._loss(self._input(images, batch), truth.to(team.device))
+        self.optimiser.zero_grad()
+        torch.autograd.backward(loss * (team.size * len(truth) / batch) if team.size > 1 else loss)
+        self.optimiser.step()
+        self.schedule.step()
+        said = float(loss.detach())
+        if team.size == 1:
+            return said, self.checkpoints.due()
+        mean, due = team.sums(said * len(truth) / batch, float(self.checkpoints.due()))
+        return mean, bool(due)
+
+    def _reseed(self) -> None:
+        """Give dropout its own draws in each process and step, so that none need be kept."""
+        team = self.sides.team
+        place = (self.recipe.seed, self.number, self.done, team.rank)
+        torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1)[0]))
+
+    def _input(self, images: Tensor, batch: int) -> Tensor:
+        """Return what the network is shown: augmented, normalised, empty rows filled."""
+        contract, team = self.classifier.contract, self.sides.team
+        draws = Draws(self.generator, batch, team.part(batch))
+        x = (_change(self.recipe, contract)(images, draws) - contract.offset) / contract.scale
         if contract.fills_rows:
             x = torch.where(x.isnan(), torch.zeros_like(x), x)
-        return x.contiguous(memory_format=_order(contract)) if x.ndim == 4 else x
+        x = x.contiguous(memory_format=_order(contract)) if x.ndim == 4 else x
+        return x.to(team.device)
 
     def _loss(self, x: Tensor, truth: Tensor) -> Tensor:
-        network, recipe = self.classifier.network, self.recipe
-        loss = functional.cross_entropy(network(x), truth, label_smoothing=recipe.label_smoothing)
+        recipe = self.recipe
+        loss = functional.cross_entropy(self.call(x), truth, label_smoothing=recipe.label_smoothing)
         if recipe.attribution_prior:
             axes = None if self.classifier.contract.wavelength is None else (-1,)
-            rough = roughness(network, x, self.generator, axes=axes)
+            rough = roughness(self.classifier.network, x, self.generator, axes=axes)
             loss = loss + recipe.attribution_prior * rough
         return loss
 
+    def _judged(self) -> Epoch:
+        """Return what the epoch came to, and stand before the next one."""
+        epoch = _judge(
+            self.classifier, self.sides, number=self.number, learning_rate=self.rate, loss=self.loss
+        )
+        self.history.append(epoch)
+        if self.best == 0 or epoch.validation_loss < self.history[self.best - 1].validation_loss:
+            self.best = self.number
+            self.best_state = deepcopy(self.classifier.network.state_dict())
+        self.number, self.done, self.loss = self.number + 1, 0, 0.0
+        return epoch
 
-def _change(recipe: Recipe, contract: InputContract) -> Callable[[Tensor, torch.Generator], Tensor]:
+
+def _plain(state: dict[str, Any]) -> dict[str, Any]:
+    """Return the numbers of a schedule's state: its functions are made anew."""
+    return {name: value for name, value in state.items() if not callable(value)}
+
+
+def _change(recipe: Recipe, contract: InputContract) -> Callable[[Tensor, Draws], Tensor]:
     """Return the augmentation, told the grid where it needs one."""
     if isinstance(recipe.augment, Augmentation):
         return recipe.augment
@@ -270,30 +325,11 @@ def _lay_out(network: nn.Module, order: torch.memory_format) -> None:
             parameter.data = parameter.data.contiguous(memory_format=order)
 
 
-def _epoch_size(truth: npt.NDArray[np.bool_], most: int | None = None) -> int:
-    rows = len(truth) if most is None else most
-    return 2 * math.ceil(rows / 2)
-
-
-def _balanced_order(
-    truth: npt.NDArray[np.bool_], generator: torch.Generator, most: int | None = None
-) -> Tensor:
-    """Return rows in random order, as many of each class; the rarer class is repeated."""
-    wanted = _epoch_size(truth, most) // 2
-    chosen = []
-    for value in (False, True):
-        rows = torch.from_numpy(np.flatnonzero(truth == value))
-        rounds = math.ceil(wanted / len(rows))
-        orders = [torch.randperm(len(rows), generator=generator) for _ in range(rounds)]
-        chosen.append(rows[torch.cat(orders)[:wanted]])
-    both = torch.cat(chosen)
-    return both[torch.randperm(len(both), generator=generator)]
-
-
 def _judge(
-    classifier: Classifier, part: Part, *, number: int, learning_rate: float, loss: float
+    classifier: Classifier, sides: Sides, *, number: int, learning_rate: float, loss: float
 ) -> Epoch:
-    margin = margins(classifier, part).astype(float)
+    part = sides.check
+    margin = margins(classifier, part, sides.team).astype(float)
     surprise = np.logaddexp(0, np.where(part.truth, -margin, margin))
     return Epoch(
         number=number,
@@ -303,13 +339,6 @@ def _judge(
         validation_accuracy=metrics.accuracy(part.truth, margin > 0),
         validation_tss=metrics.tss(part.truth, margin > 0),
     )
-
-
-def margins(classifier: Classifier, part: Part) -> npt.NDArray[np.float32]:
-    """Return the margins (sample,) of a part; spectra go through in larger batches than images."""
-    if len(classifier.contract.shape) == 1:
-        return classifier.margins(part.images, batch_size=_SPECTRA_A_PASS)
-    return classifier.margins(part.images)
 
 
 def keeper(folder: Path | None) -> Callable[[Classifier, int], None]:

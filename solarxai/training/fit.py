@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
 import xarray as xr
 
-from solarxai.classifier import Classifier
+from solarxai.classifier import Classifier, InputContract
 from solarxai.errors import TrainingError
 from solarxai.metrics import Interval
-from solarxai.provenance import array_hash
+from solarxai.provenance import code_hash, content_hash, versions
 from solarxai.schema import PATCH, Kind, kind_of
 from solarxai.splits import SIDES
 from solarxai.training.augmentation import Augmentation, SpectralAugmentation
-from solarxai.training.descent import Epoch, Part, Recipe, descend, keeper, margins
+from solarxai.training.checkpoints import Checkpointing, Checkpoints
+from solarxai.training.descent import Sides, keeper
 from solarxai.training.evaluation import (
     Evaluation,
     Levels,
@@ -31,8 +30,14 @@ from solarxai.training.evaluation import (
     shortcut_scores,
     spectral_shortcuts,
 )
+from solarxai.training.loading import Loader
+from solarxai.training.members import reproducible, train_members
 from solarxai.training.networks import together, untrained
+from solarxai.training.parts import Part, margins
+from solarxai.training.recipe import Epoch, Recipe
 from solarxai.training.requirements import check_images, check_samples, contract_for
+from solarxai.training.shards import ShardedSamples, samples_hash
+from solarxai.training.team import Team
 
 __all__ = [
     "Augmentation",
@@ -116,7 +121,7 @@ class Training:
 
 
 def train(
-    samples: xr.Dataset,
+    samples: xr.Dataset | ShardedSamples,
     *,
     model: str = "residual_cnn",
     model_options: Mapping[str, Any] | None = None,
@@ -135,11 +140,16 @@ def train(
     seed: int = 0,
     threads: int = 1,
     augment: Augmentation | SpectralAugmentation | None = None,
+    window: int | None = None,
+    readers: int = 0,
+    device: Literal["cpu", "cuda"] = "cpu",
     keep_epochs: Path | None = None,
     scale_mm: float = 0.5,
     naive: bool = False,
     n_bootstrap: int = 1000,
     progress: Callable[[int, int, str], None] | None = None,
+    checkpointing: Checkpointing | None = None,
+    team: Team | None = None,
 ) -> Training:
     """Return the classifier learnt from samples, with its scores.
 
@@ -149,7 +159,8 @@ def train(
     Parameters
     ----------
     samples
-        Samples with the column `split` ("train", "validation", "test", "excluded").
+        Samples with the column `split` ("train", "validation", "test", "excluded"); or
+        `solarxai.training.shards.ShardedSamples`, whose images are read as they are needed.
     model, model_options
         Name of a file of `solarxai.models` and keyword arguments of its class. With spectral
         samples, `axes` and `length` are set by them where the class has such options.
@@ -180,6 +191,14 @@ def train(
         Threads of torch while training; restored afterwards.
     augment
         `Augmentation` of images or `SpectralAugmentation` of spectra; the default one if None.
+    window
+        Of images in shards: an epoch takes its rows from so many shards at a time, in random order
+        within them; from all of them at once if None. Part of what the bits depend on.
+    readers
+        Processes that read shards ahead of need; 0 reads where training runs. Bits do not depend
+        on it.
+    device
+        Where the network learns: "cpu", or "cuda", the first one unless `team` says another.
     keep_epochs
         Folder that gets the classifier of every epoch, `epoch-000.safetensors` being the network
         before training; of one member only.
@@ -191,6 +210,13 @@ def train(
         Resamples behind each interval.
     progress
         Called after each epoch with epochs done, epochs at most, and a line of figures.
+    checkpointing
+        Where and when the state of the training is kept; one that is found there, of this very
+        training, is gone on with, in the middle of an epoch, to the same bits.
+    team
+        This process's place among those that train together (`solarxai.training.team`), all of
+        which call this function with the same arguments. The other ones than the first write
+        nothing, and their intervals are worth nothing. None trains alone.
 
     Raises
     ------
@@ -199,6 +225,8 @@ def train(
         plate scale, wavelengths not evenly spaced), an option is out of range or does not belong to
         the kind of samples, or the loss diverges.
     """
+    columns = samples.columns if isinstance(samples, ShardedSamples) else samples
+    team = team or Team(device=device)
     recipe = Recipe(
         epochs=epochs,
         batch_size=batch_size,
@@ -209,87 +237,96 @@ def train(
         patience=patience,
         seed=seed,
         threads=threads,
-        augment=augment or _usual_augmentation(samples),
+        augment=augment or _usual_augmentation(columns),
         schedule=schedule,
         samples_an_epoch=samples_an_epoch,
         validation_samples=validation_samples,
+        window=_window(samples, window),
+        processes=team.size,
+        device=device,
     )
-    kind = check_samples(samples, scale_mm=scale_mm, naive=naive)
+    kind = check_samples(columns, scale_mm=scale_mm, naive=naive)
     _check_options(kind, recipe.augment, members, keep_epochs)
     parts = {split: Part.of(samples, split) for split in SIDES}
-    for part in parts.values():
-        check_images(part.images, kind)
-    contract = contract_for(samples, parts["train"].images, scale_mm=scale_mm, normalise=normalise)
+    found = _looked_through(samples, parts, kind, scale_mm, normalise) if team.leads else None
+    contract, seen = team.told(found)
     build = partial(untrained, model, model_options or {}, contract)
     check = parts["validation"].drawn(validation_samples, seed)
-    trained = [
-        _trained(
-            i,
-            build,
-            parts["train"],
-            check,
-            recipe,
-            keeper(keep_epochs),
-            _told(progress, i, members),
+    made_of = [recipe.record(), model, model_options or {}, members, normalise, seen]
+    checkpoints = _checkpoints(checkpointing, [*made_of, keep_epochs is not None], team)
+    keep = keeper(keep_epochs if team.leads else None)
+    with Loader(parts["train"].images, window=recipe.window, readers=readers) as loader:
+        sides = Sides(learn=parts["train"], check=check, loader=loader, team=team)
+        trained = train_members(
+            members, build, sides, recipe, keep=keep, progress=progress, checkpoints=checkpoints
         )
-        for i in range(members)
-    ]
     best = tuple(member.best for member in trained)
-    with _reproducible(seed, threads):
+    with reproducible(seed, threads):
         classifier = together([member.classifier for member in trained])
-        said = {split: margins(classifier, parts[split]) for split in _SCORED}
+        said = _margins(classifier, parts, team)
     chosen: dict[str, Any] = {"epoch": best[0]} if members == 1 else {"epochs": list(best)}
     if normalise != "global":
         chosen["normalise"] = normalise
-    notes = {**recipe.record(), **chosen, "samples": _samples_hash(samples)}
-    found, left_out = _shortcuts(samples, kind, n=n_bootstrap, seed=seed)
-    return Training(
+    notes = {**recipe.record(), **chosen, "samples": seen}
+    n_bootstrap = n_bootstrap if team.leads else 1
+    shortcuts, left_out = _shortcuts(columns, kind, n=n_bootstrap, seed=seed)
+    made = Training(
         classifier=replace(classifier, notes=notes),
         history=tuple(epoch for member in trained for epoch in member.history),
         best_epochs=best,
-        counts=_counts(samples),
-        metrics=_scores(samples, kind, parts, said, n=n_bootstrap, seed=seed),
-        shortcuts=found,
+        counts=_counts(columns),
+        metrics=_scores(columns, kind, parts, said, n=n_bootstrap, seed=seed),
+        shortcuts=shortcuts,
         shortcut_rows_left_out=left_out,
     )
+    checkpoints.close()
+    return made
 
 
-class _Trained(NamedTuple):
-    """One network that was trained, of an ensemble or alone."""
-
-    classifier: Classifier
-    best: int
-    history: tuple[Epoch, ...]
-
-
-def _trained(
-    number: int,
-    build: Callable[[], Classifier],
-    learn: Part,
-    check: Part,
-    recipe: Recipe,
-    keep: Callable[[Classifier, int], None],
-    progress: Callable[[int, int, str], None] | None,
-) -> _Trained:
-    """Return member `number`: weights, order and augmentation come from a seed of its own."""
-    mine = replace(recipe, seed=recipe.seed + number)
-    with _reproducible(mine.seed, mine.threads):
-        classifier = build()
-        best, history = descend(classifier, learn, check, mine, keep, progress)
-    return _Trained(classifier, best, tuple(replace(e, member=number) for e in history))
+def _looked_through(
+    samples: xr.Dataset | ShardedSamples,
+    parts: Mapping[str, Part],
+    kind: Kind,
+    scale_mm: float,
+    normalise: str,
+) -> tuple[InputContract, str]:
+    """Return the input contract and the hash of samples whose every image was checked."""
+    for part in parts.values():
+        check_images(part.images, kind)
+    columns = samples.columns if isinstance(samples, ShardedSamples) else samples
+    images = parts["train"].images
+    contract = contract_for(columns, images, scale_mm=scale_mm, normalise=normalise)
+    return contract, samples_hash(samples)
 
 
-def _told(
-    progress: Callable[[int, int, str], None] | None, number: int, members: int
-) -> Callable[[int, int, str], None] | None:
-    """Return the progress of one member as a part of that of all."""
-    if progress is None or members == 1:
-        return progress
+def _margins(
+    classifier: Classifier, parts: Mapping[str, Part], team: Team
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Return the margins of the sides that are scored."""
+    classifier.network.to(team.device)
+    said = {split: margins(classifier, parts[split], team) for split in _SCORED}
+    classifier.network.to("cpu")
+    return said
 
-    def tell(done: int, most: int, text: str) -> None:
-        progress(number * most + done, members * most, f"member {number + 1}: {text}")
 
-    return tell
+def _window(samples: xr.Dataset | ShardedSamples, window: int | None) -> int | None:
+    """Return the window, or None where it covers all there is to learn from."""
+    if window is not None and window < 1:
+        raise TrainingError(f"window {window} is out of range", remedy="Give 1 shard or more.")
+    if window is None or not isinstance(samples, ShardedSamples):
+        return None
+    learnt = samples.columns["split"].values == "train"
+    return window if window < len(np.unique(samples.images.shard[learnt])) else None
+
+
+def _checkpoints(where: Checkpointing | None, made_of: list[Any], team: Team) -> Checkpoints:
+    """Return the state to go on from, the same one in every process."""
+    if where is None:
+        return Checkpoints(None, belongs="", leads=team.leads)
+    belongs = content_hash([*made_of, code_hash(), versions()])
+    checkpoints = Checkpoints(where, belongs=belongs, leads=team.leads)
+    checkpoints.take(team.told(checkpoints.held()))
+    return checkpoints
 
 
 def _scores(
@@ -348,23 +385,6 @@ def _check_options(kind: Kind, augment: object, members: int, keep_epochs: Path 
         )
 
 
-@contextmanager
-def _reproducible(seed: int, threads: int) -> Iterator[None]:
-    """Fix torch's seed, threads and algorithms, and put everything back afterwards."""
-    before = torch.get_num_threads()
-    strict = torch.are_deterministic_algorithms_enabled()
-    lenient = torch.is_deterministic_algorithms_warn_only_enabled()
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(True)
-        try:
-            yield
-        finally:
-            torch.use_deterministic_algorithms(strict, warn_only=lenient)
-            torch.set_num_threads(before)
-
-
 def _counts(samples: xr.Dataset) -> dict[str, dict[str, int]]:
     pairs = zip(samples["split"].values.tolist(), samples["label"].values.tolist(), strict=True)
     counts: dict[str, dict[str, int]] = {}
@@ -372,8 +392,3 @@ def _counts(samples: xr.Dataset) -> dict[str, dict[str, int]]:
         here = counts.setdefault(split, {})
         here[label] = here.get(label, 0) + 1
     return counts
-
-
-def _samples_hash(samples: xr.Dataset) -> str:
-    names = ("sample_id", "image", "label", "region", "split")
-    return array_hash(*(samples[name].values for name in names))

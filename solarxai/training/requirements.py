@@ -14,6 +14,8 @@ from solarxai.errors import TrainingError
 from solarxai.schema import PATCH, SPECTROGRAM, SPECTRUM, Kind, kind_of
 from solarxai.splits import SIDES, check_split
 from solarxai.training.evaluation import SHORTCUTS
+from solarxai.training.moments import moments
+from solarxai.training.shards import Images, in_order
 
 __all__ = ["check_images", "check_samples", "contract_for"]
 
@@ -23,8 +25,6 @@ _LEAST_A_CLASS = dict(zip(SIDES, (8, 1, 1), strict=True))
 _UNITS = {SPECTROGRAM: ("observation", "raster"), SPECTRUM: ("observation", "raster", "slit")}
 _UNEVEN = 1e-2
 """Largest departure of a step of the wavelength grid from the mean step, as a fraction of it."""
-
-_ROWS_A_BLOCK = 65_536
 
 
 def check_samples(samples: xr.Dataset, *, scale_mm: float, naive: bool) -> Kind:
@@ -56,22 +56,26 @@ def check_samples(samples: xr.Dataset, *, scale_mm: float, naive: bool) -> Kind:
     return kind
 
 
-def check_images(images: npt.NDArray[np.float32], kind: Kind) -> None:
+def check_images(images: Images, kind: Kind) -> None:
     """Refuse images of one split or more with values that are not finite.
 
     A spectrogram may have rows of NaN, the slit positions that were dropped, but not all of them.
     """
-    if kind is not SPECTROGRAM:
-        _check_finite(images, "image")
-        return
-    empty: npt.NDArray[np.bool_] = np.asarray(np.isnan(images).all(axis=2))
-    broken = int((~np.isfinite(images).all(axis=2) & ~empty).sum())
+    bad = broken = nothing = 0
+    for some in in_order(images):
+        finite = np.isfinite(some)
+        if kind is not SPECTROGRAM:
+            bad += int((~finite).sum())
+            continue
+        empty: npt.NDArray[np.bool_] = np.asarray(np.isnan(some).all(axis=2))
+        broken += int((~finite.all(axis=2) & ~empty).sum())
+        nothing += int(empty.all(axis=1).sum())
+    _refuse_not_finite(bad, "image")
     if broken:
         raise TrainingError(
             f"{broken} spectra of the spectrograms are finite only in part",
             remedy="Make the whole spectrum NaN to drop it, or regrid it to the whole grid.",
         )
-    nothing = int(empty.all(axis=1).sum())
     if nothing:
         raise TrainingError(
             f"{nothing} spectrograms hold no spectrum: every position of the slit was dropped",
@@ -80,7 +84,7 @@ def check_images(images: npt.NDArray[np.float32], kind: Kind) -> None:
 
 
 def contract_for(
-    samples: xr.Dataset, images: npt.NDArray[np.float32], *, scale_mm: float, normalise: str
+    samples: xr.Dataset, images: Images, *, scale_mm: float, normalise: str
 ) -> InputContract:
     """Return the input contract of a classifier that learns from `images` of the samples.
 
@@ -96,7 +100,7 @@ def contract_for(
         "global": offset and scale are mean and standard deviation of `images`; "none": 0 and 1.
     """
     kind = kind_of(samples)
-    mean, spread = _moments(images, kind)
+    mean, spread = moments(images, kind)
     if not spread:
         raise TrainingError(
             "every pixel of the training images has the same value",
@@ -113,18 +117,6 @@ def contract_for(
         shape=shape, scale_mm=None, offset=offset, scale=scale, classes=kind.classes,
         wavelength=(ends[0], ends[1]),
     )  # fmt: skip
-
-
-def _moments(images: npt.NDArray[np.float32], kind: Kind) -> tuple[float, float]:
-    """Return mean and standard deviation of the finite values."""
-    if kind is PATCH:
-        return float(images.mean(dtype=float)), float(images.std(dtype=float))
-    starts = range(0, len(images), _ROWS_A_BLOCK)
-    blocks = [images[i : i + _ROWS_A_BLOCK] for i in starts]
-    n = sum(int(np.isfinite(b).sum()) for b in blocks)
-    mean = sum(float(np.nansum(b, dtype=float)) for b in blocks) / n
-    square = sum(float(np.nansum((b - mean) ** 2, dtype=float)) for b in blocks) / n
-    return mean, math.sqrt(square)
 
 
 def _check_scale(samples: xr.Dataset, kind: Kind, scale_mm: float) -> None:
@@ -160,7 +152,10 @@ def _check_spectral(samples: xr.Dataset, kind: Kind) -> None:
 
 
 def _check_finite(values: Array, name: str) -> None:
-    bad = int((~np.isfinite(values)).sum())
+    _refuse_not_finite(int((~np.isfinite(values)).sum()), name)
+
+
+def _refuse_not_finite(bad: int, name: str) -> None:
     if bad:
         raise TrainingError(
             f"{bad} values of {name!r} are not finite",

@@ -19,9 +19,9 @@ from solarxai import metrics
 from solarxai.errors import TrainingError
 from solarxai.schema import kind_of
 from solarxai.splits import EXCLUDED, SIDES, folds, naive_split
-from solarxai.training.descent import Part, margins
 from solarxai.training.fit import train
 from solarxai.training.levels import LEVELS, Forecasts, aggregate
+from solarxai.training.parts import Part, margins
 from solarxai.training.region_tables import tabulate
 from solarxai.training.skill_table import KINDS, SCORES, SkillTable, SplitSkill, Spread
 

@@ -8,7 +8,6 @@ killed anywhere goes on where it stood, and a run repeated does nothing.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import re
 import sys
@@ -21,11 +20,12 @@ from typing import Any, Literal, get_type_hints
 from solarxai.errors import WorkflowError
 from solarxai.provenance import code_hash, content_hash, file_hash, write_atomically
 from solarxai.workflow.clusters import Cluster
+from solarxai.workflow.locks import alone
 from solarxai.workflow.plan import Outcome, Step, Workflow, load
 from solarxai.workflow.progress import Progress
 from solarxai.workflow.record import made_by, path_meaning
 
-__all__ = ["NEEDS", "PlannedStep", "Result", "execute", "plan"]
+__all__ = ["NEEDS", "PlannedStep", "Result", "execute", "join", "plan"]
 
 NEEDS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "synth": (),
@@ -44,7 +44,9 @@ NEEDS: Mapping[str, tuple[tuple[str, ...], ...]] = {
 """What each step reads: of every group at least one, from this run or from one before it."""
 
 
-_TEMPORARY = re.compile(r"\..+\.(fits|csv|json|md|png|nc|npy|safetensors|yaml|html|xml)\.\w{6,10}")
+_TEMPORARY = re.compile(
+    r"\..+\.(checkpoint|fits|csv|json|md|png|nc|npy|safetensors|yaml|html|xml)\.\w{6,10}"
+)
 _FIELDS = {"step", "key", "ingredients", "state"}
 
 
@@ -156,6 +158,21 @@ def execute(
             else _make(item, out, cluster, progress, workflow)
             for item in planned
         )
+
+
+def join(workflow: Workflow, *, out: Path) -> None:
+    """Take part in the training of a run that another process, the first, carries out.
+
+    Parameters
+    ----------
+    workflow, out
+        As for `execute`, which the first process calls. This one locks, writes and records
+        nothing, and takes the step `train` alone, unless that is done.
+    """
+    for item in plan(workflow, out=out.resolve()):
+        if item.step.name == "train" and item.state != "done":
+            options = {**item.step.options, "threads": workflow.threads}
+            item.step.run(out=out.resolve(), **options)
 
 
 def _keep(item: PlannedStep, out: Path, progress: Progress) -> Result:
@@ -284,20 +301,8 @@ def _check_folder(out: Path, planned: tuple[PlannedStep, ...], *, resume: bool) 
 
 @contextlib.contextmanager
 def _lock(out: Path) -> Iterator[None]:
-    """Keep other runs out of the folder; the system lets go even of a killed run's lock."""
-    try:
-        file = (out / "steps" / ".lock").open("w")
-    except OSError as error:
-        raise WorkflowError(
-            f"{out}: cannot be written ({error.strerror})", remedy="Give a folder you may write in."
-        ) from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise WorkflowError(
-                f"another run is at work in {out}", remedy="Wait for it, or give another --out."
-            ) from error
+    """Keep others out of the folder, and remove what those left that were killed in it."""
+    with alone(out):
         _sweep(out)
         yield
 

@@ -20,9 +20,11 @@ from typing import Any
 
 from solarxai.errors import SolarxaiError, WorkflowError
 from solarxai.provenance import write_atomically
+from solarxai.workflow.locks import together
+from solarxai.workflow.memory import bounded, described
 from solarxai.workflow.progress import Progress
 
-__all__ = ["UnitsWaiting", "do_part", "failure_of", "forget_order", "write_order"]
+__all__ = ["UnitsWaiting", "do_part", "failure_of", "forget_order", "in_hand", "write_order"]
 
 _ORDER = "order.pickle"
 _WAITING = "waiting"
@@ -81,7 +83,14 @@ def failure_of(folder: Path) -> SolarxaiError | None:
     return None
 
 
-def do_part(folder: Path, *, part: int, of: int, progress: Progress) -> PartDone:
+def in_hand(folder: Path) -> list[str]:
+    """Return the units that parts were doing when they ended without a word."""
+    return [path.read_text() for path in sorted(folder.glob("doing-*.txt"))]
+
+
+def do_part(
+    folder: Path, *, part: int, of: int, progress: Progress, memory: int | None = None
+) -> PartDone:
     """Do the units I, I + N, I + 2N, ... of an order; return what came of them.
 
     Parameters
@@ -92,11 +101,14 @@ def do_part(folder: Path, *, part: int, of: int, progress: Progress) -> PartDone
         I, from 0, and N.
     progress
         Follows the part.
+    memory
+        Bytes that a unit may hold; see `solarxai.workflow.memory.bounded`.
 
     Raises
     ------
     WorkflowError
-        when there is no such part, no order, or one that this version cannot read.
+        when there is no such part, no order, or one that this version cannot read; or when the
+        driver of the run is at work.
     """
     if not 0 <= part < of:
         raise WorkflowError(
@@ -106,15 +118,17 @@ def do_part(folder: Path, *, part: int, of: int, progress: Progress) -> PartDone
     stem = f"{name}-{part}-of-{of}"
     before = _done_before(folder / f"done-{stem}.txt")
     own = [index for index in range(part, len(calls), of) if index not in before]
-    failed = 0
+    doing, failed = folder / f"doing-{stem}.txt", 0
     with (
+        together(folder.parent),
         progress.stage(f"part {part} of {of}", total=len(own) + len(before)) as stage,
         (folder / f"done-{stem}.txt").open("a") as done,
     ):
         stage.skip(len(before))
         for index in own:
+            doing.write_text(described(function, calls[index]))
             try:
-                function(*calls[index])
+                bounded(memory, function, *calls[index])
             except SolarxaiError as error:
                 failed += 1
                 stage.fail(1)
@@ -123,6 +137,7 @@ def do_part(folder: Path, *, part: int, of: int, progress: Progress) -> PartDone
                 done.write(f"{index}\n")
                 done.flush()
                 stage.advance(1)
+        doing.unlink(missing_ok=True)
     return PartDone(done=len(own) - failed, skipped=len(before), failed=failed)
 
 

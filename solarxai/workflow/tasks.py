@@ -22,6 +22,7 @@ from solarxai.errors import SolarxaiError
 from solarxai.provenance import canonical_json, write_atomically
 from solarxai.store.segment import Segment
 from solarxai.synthetic import archive, iris_archive
+from solarxai.workflow.devices import name_of, usable
 
 __all__ = ["attribute_shard", "ingest_block", "write_observation", "write_scene"]
 
@@ -85,8 +86,10 @@ def attribute_shard(
     baselines: Path | None,
     batch_size: int,
     shard: int,
-) -> int:
-    """Write the maps of one shard of a segment; return its number of rows.
+) -> str:
+    """Write the maps of one shard of a segment; return the name of the device that made them.
+
+    The device is the one that the segment's provenance names.
 
     Parameters
     ----------
@@ -102,6 +105,7 @@ def attribute_shard(
         Number of the shard.
     """
     held = Segment(segment)
+    device = usable(str(held.provenance.get("device", "cpu")))
     samples = held.samples(shard)
     maps = attribution.attribute(
         samples,
@@ -109,9 +113,10 @@ def attribute_shard(
         attribution.parse_explainers(explainers),
         baselines=None if baselines is None else torch.from_numpy(np.load(baselines)),
         batch_size=batch_size,
+        device=device,
     )
     held.write(shard, maps)
-    return int(samples.sizes["sample"])
+    return name_of(device)
 
 
 @lru_cache(maxsize=2)

@@ -77,3 +77,15 @@ def test_the_cluster_raises_what_a_part_wrote_down_once(tmp_path):
         list(cluster.run(registry.load, calls))
     with pytest.raises(orders.UnitsWaiting):
         list(cluster.run(registry.load, calls))
+
+
+def test_the_cluster_says_which_units_ended_their_parts(tmp_path):
+    cluster = WrittenOrders(folder=tmp_path)
+    calls = [("a", ["b"])]
+    with pytest.raises(orders.UnitsWaiting):
+        list(cluster.run(registry.near_name, calls))
+    (tmp_path / "work" / "doing-x-0-of-1.txt").write_text("the unit near_name('a')")
+    with pytest.raises(orders.UnitsWaiting, match=r"1 parts ended while they did the unit near_n"):
+        list(cluster.run(registry.near_name, calls))
+    with pytest.raises(orders.UnitsWaiting, match=r"wait in \S+work\. Do"):
+        list(cluster.run(registry.near_name, calls))

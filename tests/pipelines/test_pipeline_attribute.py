@@ -5,15 +5,17 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 
 from pipelines import attribute, ingest_iris
 from pipelines.cluster import LocalProcesses, PlainLoop
 from solarxai import blocks
-from solarxai.errors import ContractError, SolarxaiError
+from solarxai.errors import ContractError, SolarxaiError, WorkflowError
 from solarxai.provenance import file_hash
 from solarxai.query import open_store
 from solarxai.query.cubes import to_cubes
+from solarxai.schema import mock_spectrograms
 from solarxai.store import Store
 
 METHODS = [{"method": "gradient"}, {"method": "expected_gradients", "samples": 8, "n_baselines": 8}]
@@ -116,8 +118,6 @@ def test_no_baselines_are_drawn_for_methods_without_them(run_of_its_own):
 
 
 def test_maps_are_those_of_the_library_function(run_of_its_own):
-    import torch
-
     from solarxai.attribution import attribute as plain
     from solarxai.attribution import parse_explainers
     from solarxai.classifier import Classifier
@@ -180,6 +180,54 @@ def test_a_store_in_the_way_is_not_touched(run_of_its_own):
     with pytest.raises(SolarxaiError, match="cannot become a store"):
         attribute.run(out=run_of_its_own, **SMALL)
     assert (run_of_its_own / "store" / "thesis.txt").read_text() == "mine"
+
+
+class WithGpus(PlainLoop):
+    """A loop that says that its workers have a GPU, as jobs of Slurm with `gpus: 1` do."""
+
+    gpus = 1
+
+
+no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+
+
+@no_gpu
+def test_auto_without_a_gpu_is_the_same_run_as_cpu(run_of_its_own):
+    made = attribute.run(out=run_of_its_own, **SMALL)
+    again = attribute.run(out=run_of_its_own, device="auto", **SMALL)
+    assert again.figures == made.figures
+    assert again.done == 0
+    assert Store(run_of_its_own / "store").segments()[0].provenance["device"] == "cpu"
+
+
+@no_gpu
+@pytest.mark.parametrize("how", [{"device": "cuda"}, {"device": "auto", "cluster": WithGpus()}])
+def test_a_run_on_gpus_is_another_run_and_never_computes_elsewhere(run_of_its_own, how):
+    here = attribute.run(out=run_of_its_own, **SMALL)
+    with pytest.raises(WorkflowError, match="the run computes on cuda, and this worker sees no"):
+        attribute.run(out=run_of_its_own, **how, **SMALL)
+    by_device = {s.provenance["device"]: s for s in Store(run_of_its_own / "store").segments()}
+    assert set(by_device) == {"cpu", "cuda"}
+    assert by_device["cpu"].run.startswith(here.figures["run"])
+    assert by_device["cuda"].missing() == list(by_device["cuda"].shards)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+def test_a_gpu_gives_the_maps_of_the_cpu_and_the_same_bytes_twice(run_of_its_own, tmp_path):
+    twin = shutil.copytree(run_of_its_own, tmp_path / "twin")
+    both = {**SMALL, "explainers": [*METHODS, {"method": "hires_cam"}]}
+    attribute.run(out=run_of_its_own, **both)
+    there = attribute.run(out=run_of_its_own, device="auto", **both)
+    again = attribute.run(out=twin, device="cuda", **both)
+    stored = {s.provenance["device"]: s for s in Store(run_of_its_own / "store").segments()}
+    assert stored["cuda"].root_hash == Store(twin / "store").segments()[0].root_hash
+    assert again.figures["run"] == there.figures["run"]
+    rows = np.arange(stored["cpu"].n_rows)
+    assert (stored["cpu"].read("score", rows) == stored["cuda"].read("score", rows)).all()
+    for name in stored["cpu"].methods:
+        maps = [stored[device].read(name, rows) for device in ("cpu", "cuda")]
+        np.testing.assert_allclose(*maps, rtol=2**-9, atol=1e-4 * np.abs(maps[0]).max())
 
 
 SPECTRAL = {"explainers": [{"method": "gradient", "batch_size": 256}], "shard_size": 3,
@@ -284,3 +332,9 @@ def test_images_are_refused_by_a_classifier_of_spectra(run_of_its_own, spectra):
     shutil.copy(spectra[0] / "classifier.safetensors", run_of_its_own)
     with pytest.raises(ContractError, match=r"the samples are \(64,\) values over no Angstrom"):
         attribute.run(out=run_of_its_own, **SMALL)
+
+
+@pytest.mark.parametrize(("slits", "rows"), [(12, 256), (109, 256), (1096, 63)])
+def test_a_shard_has_fewer_rows_where_slits_are_long(slits, rows):
+    samples = mock_spectrograms(1, slits=slits)
+    assert attribute._rows_of_a_shard(samples) == rows

@@ -194,6 +194,9 @@ def test_a_job_asks_for_what_the_options_say(sbatch, tmp_path):
     assert lines[-1].startswith("'/opt/my python' -m distributed.cli.dask_worker tls://")
     assert "--nthreads 1 " in lines[-1]
     assert 'export MALLOC_TRIM_THRESHOLD_="${MALLOC_TRIM_THRESHOLD_:-536870912}"' in lines
+    exported = [line.split("=")[0].removeprefix("export ") for line in lines if "export " in line]
+    assert "DASK_DISTRIBUTED__SCHEDULER__WORKER_SATURATION" in exported
+    assert all(name.isidentifier() for name in exported)
 
 
 def test_without_options_the_site_decides(sbatch, tmp_path):

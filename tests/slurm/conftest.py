@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -22,17 +23,17 @@ ingest:
 train: {epochs: 1, n_bootstrap: 20}
 attribute:
   split: all
-  shard_size: 2
+  shard_size: 1
   explainers:
     - {method: gradient}
-    - {method: expected_gradients, samples: 300, n_baselines: 8}
+    - {method: expected_gradients, samples: 20, n_baselines: 8}
 """
 
 
 def pytest_collection_modifyitems(items):
-    """Mark what stands in this folder."""
+    """Mark what stands in this folder; what is slow is run with what is slow, and not here."""
     for item in items:
-        if HERE in item.path.parents:
+        if HERE in item.path.parents and item.get_closest_marker("slow") is None:
             item.add_marker(pytest.mark.slurm)
 
 
@@ -43,10 +44,12 @@ def slurm():
     if missing:
         pytest.skip(f"Slurm is not installed: there is no program {missing}")
     folder = Path(tempfile.mkdtemp(prefix="slurm-"))
-    before = {name: os.environ.get(name) for name in ("SLURM_CONF", "PATH")}
+    before = {name: os.environ.get(name) for name in ("SLURM_CONF", "PATH", "PYTHONPATH")}
     try:
         os.environ["SLURM_CONF"] = str(slurm_machine.start(folder))
         os.environ["PATH"] = f"{before['PATH']}{os.pathsep}{slurm_machine.SYSTEM}"
+        # What a job can import, as submitted jobs inherit it: units of tests, too.
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE.parent), *filter(None, sys.path)])
         yield folder
     finally:
         slurm_machine.stop(folder)

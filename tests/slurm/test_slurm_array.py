@@ -19,7 +19,7 @@ def submitted(workflow, out, folder, *, command=None):
     settings = {"SOLARXAI": command or str(program), "PYTHONPATH": os.pathsep.join(sys.path)}
     return subprocess.run(
         ["bash", str(SCRIPT), str(workflow), str(out), "2"],
-        env={**os.environ, **settings, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, **settings, "OMP_NUM_THREADS": "1", "LOOK": "0.5"},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
 

@@ -6,12 +6,15 @@ import subprocess
 import sys
 import threading
 import time
+from itertools import pairwise
 
 import pytest
+from noted_units import Noting, noted
 
-from pipelines.cluster import WORKER_ENVIRONMENT
+from pipelines.cluster import WORKER_ENVIRONMENT, PlainLoop
 from pipelines.cluster import jobs as watching
 from pipelines.cluster import slurm as slurm_jobs
+from solarxai import schema
 from solarxai.errors import WorkflowError
 
 BEFORE = dict(os.environ)
@@ -48,8 +51,16 @@ def ledgered(out):
     return len(list(out.glob("store/segments/*/ledger/0*.json")))
 
 
+def running(cluster):
+    """Return the numbers of the jobs whose workers are here."""
+    if cluster._client is None:
+        return []
+    held = cluster._client.cluster
+    return [str(job.job_id) for name, job in list(held.workers.items()) if name in held.observed]
+
+
 def scancel(cluster, queue):
-    subprocess.run(["scancel", queue("--states=running")[0]], check=True)
+    subprocess.run(["scancel", running(cluster)[0]], check=True)
 
 
 def sigkill(cluster, queue):
@@ -67,38 +78,49 @@ def preempt(cluster, queue):
         subprocess.run([*words, "--wrap", "sleep 2"], check=True, capture_output=True)
 
 
-@pytest.mark.parametrize("disturb", [scancel, sigkill, preempt])
 def test_a_run_whose_jobs_end_early_ends_with_the_root_hash_of_a_plain_loop(
-    jobs, queue, out, finish, expected, disturb
+    jobs, queue, out, finish, expected
 ):
+    """One run: a job is cancelled, a worker killed, and all jobs are preempted."""
     cluster = jobs(folder=out, workers=2)
-    seen = set()
+    seen, done = [], []
 
     ended = threading.Event()
 
     def disturbing():
-        wait_until(lambda: ledgered(out) >= 2, "no shard was written")
-        seen.update(queue())
-        disturb(cluster, queue)
+        for disturb in (scancel, sigkill, preempt):
+            before = ledgered(out)
+            wait_until(lambda n=before: ledgered(out) >= n + 2 or ended.is_set(), "no shard")
+            wait_until(lambda: len(running(cluster)) == 2 or ended.is_set(), "a job is missing")
+            if not ended.is_set():
+                seen.append(set(running(cluster)))
+                disturb(cluster, queue)
+                done.append(disturb)
         while not ended.wait(0.2):
-            seen.update(queue("--partition=normal"))
+            pass
 
     thread = threading.Thread(target=disturbing)
     thread.start()
     try:
-        root = finish(out, cluster)
+        root = finish(out, Noting(cluster, out / "shards.log", 0.3))
     finally:
+        seen.append(set(running(cluster)))
         ended.set()
         thread.join()
     assert root == expected
-    assert len(seen) > 2
+    assert done == [scancel, sigkill, preempt]
+    for before, after in pairwise(seen):
+        assert after - before, "no job was replaced"
+    begun, kept = (noted(out / "shards.log", word) for word in ("begun", "ended"))
+    assert set(begun) == set(kept)
+    assert len(begun) - len(set(begun)) <= 4  # in flight: one, one, and two
 
 
 def test_jobs_follow_the_work_up_and_down(jobs, queue, monkeypatch):
     monkeypatch.setattr(slurm_jobs, "IDLE", 3)
     cluster = jobs(minimum=0, maximum=4)
     peak = 0
-    for _ in cluster.run(time.sleep, [(0.4,)] * 36):
+    for _ in cluster.run(time.sleep, [(0.4,)] * 28):
         peak = max(peak, len(queue()))
     assert peak == 4
     wait_until(lambda: not queue(), "idle jobs were kept")
@@ -144,6 +166,7 @@ def test_nothing_to_do_submits_no_job(jobs, queue):
 
 def test_each_worker_has_a_gpu_of_its_own(jobs):
     cluster = jobs(gpus=1, workers=2, directives=["--nodelist=n1"])
+    assert cluster.gpus == 1
     wanted = [("CUDA_VISIBLE_DEVICES",)] * 2
     list(cluster.run(time.sleep, [(0.3,)] * 8))
     wait_until(lambda: len(cluster._client.run(os.getpid)) == 2, "a worker is missing")
@@ -160,10 +183,47 @@ def test_a_worker_starts_with_our_settings_and_listens_nowhere_else(jobs):
     assert all(address.startswith("tls://127.0.0.1:") for address in addresses)
 
 
+def test_a_unit_that_a_job_has_no_memory_for_fails_once_and_the_job_stays(jobs, queue):
+    cluster = jobs(workers=1)
+    results = dict(cluster.run(schema.mock_samples, [(10,), (10**6,), (20,)]))
+    assert [results[0].sizes["sample"], results[2].sizes["sample"]] == [10, 20]
+    assert isinstance(results[1], WorkflowError)
+    assert "the unit mock_samples(1000000) needs more memory than the 0.79 GB" in results[1].what
+    assert len(queue()) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_job_that_comes_to_its_walltime_is_replaced(jobs, out, finish, expected):
+    """A minute is the shortest that Slurm counts; it looks every half."""
+    cluster = jobs(folder=out, workers=1, walltime="00:01:00")
+    seen, ended = set(), threading.Event()
+
+    def looking():
+        while not ended.wait(0.5):
+            seen.update(running(cluster))
+
+    thread = threading.Thread(target=looking)
+    thread.start()
+    try:
+        root = finish(out, Noting(cluster, out / "shards.log", 3.0))
+    finally:
+        ended.set()
+        thread.join()
+    assert root == expected
+    assert len(seen) > 1
+    logs = "".join(path.read_text() for path in out.glob("jobs/*.err"))
+    assert "DUE TO TIME LIMIT" in logs
+    begun, kept = (noted(out / "shards.log", word) for word in ("begun", "ended"))
+    assert set(begun) == set(kept)
+    assert 1 <= len(begun) - len(set(begun)) <= len(seen) - 1
+
+
 def test_a_driver_killed_leaves_no_job_and_the_run_goes_on(
-    slurm, queue, workflow, out, finish, expected, jobs
+    slurm, queue, workflow, out, finish, expected
 ):
-    words = [sys.executable, "-c", "from solarxai.cli import main; main()", "run", str(workflow)]
+    slowly = "import noted_units; noted_units.slow_down(0.3); from solarxai.cli import main; main()"
+    words = [sys.executable, "-c", slowly, "run", str(workflow)]
     spelled = "{kind: slurm, interface: lo, memory: 1GB, start_timeout: 60}"
     words += ["--out", str(out), "--cluster", spelled, "--workers", "3"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -174,4 +234,4 @@ def test_a_driver_killed_leaves_no_job_and_the_run_goes_on(
     wait_until(lambda: not queue(), "worker jobs outlived their scheduler")
     assert not list(out.glob("store/segments/*/SEALED.json"))
     assert ledgered(out) >= 2
-    assert finish(out, jobs(folder=out)) == expected
+    assert finish(out, PlainLoop()) == expected

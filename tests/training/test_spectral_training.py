@@ -12,9 +12,10 @@ import torch
 from solarxai import registry
 from solarxai.classifier import Classifier
 from solarxai.errors import TrainingError
-from solarxai.training import descent
 from solarxai.training import fit as training
 from solarxai.training.augmentation import Augmentation, SpectralAugmentation
+from solarxai.training.order import balanced_order
+from solarxai.training.parts import Part
 
 QUICK = {"epochs": 1, "n_bootstrap": 5, "model": "published_cnn"}
 PUBLISHED = {
@@ -153,7 +154,7 @@ def test_excluded_spectra_change_nothing(spectra):
 def test_an_epoch_is_as_long_as_told_and_balanced():
     truth = np.array([True] * 50 + [False] * 950)
     generator = torch.Generator().manual_seed(0)
-    first, second = (descent._balanced_order(truth, generator, 41).numpy() for _ in range(2))
+    first, second = (balanced_order(truth, generator, 41).numpy() for _ in range(2))
     assert len(first) == 42
     assert truth[first].sum() == 21
     assert set(first.tolist()) != set(second.tolist())
@@ -162,7 +163,7 @@ def test_an_epoch_is_as_long_as_told_and_balanced():
 def test_validation_rows_are_drawn_by_seed_and_class_not_by_order():
     truth = np.arange(1000) % 10 == 0
     images = np.arange(1000, dtype=np.float32)[:, None]
-    part = descent.Part(images=images, truth=truth, regions=np.zeros(1000))
+    part = Part(images=images, truth=truth, regions=np.zeros(1000))
     drawn = part.drawn(60, 0)
     assert (len(drawn.truth), int(drawn.truth.sum())) == (60, 30)
     assert drawn.images[:, 0].min() < 300 < 700 < drawn.images[:, 0].max()

@@ -10,9 +10,9 @@ import xarray as xr
 from solarxai.classifier import Classifier
 from solarxai.errors import TrainingError
 from solarxai.schema import mock_samples
-from solarxai.training import descent
 from solarxai.training import fit as training
 from solarxai.training.augmentation import Augmentation
+from solarxai.training.order import balanced_order
 
 SMALL = {
     "model_options": {"width": 4}, "epochs": 2, "batch_size": 16, "n_bootstrap": 20
@@ -161,7 +161,7 @@ def test_excluded_samples_are_counted_and_change_nothing(samples):
 
 def test_classes_take_equal_parts_in_an_epoch():
     truth = np.array([True] * 5 + [False] * 25)
-    order = descent._balanced_order(truth, torch.Generator().manual_seed(0)).numpy()
+    order = balanced_order(truth, torch.Generator().manual_seed(0)).numpy()
     assert truth[order].sum() == (~truth[order]).sum() == 15
     _, times = np.unique(order[truth[order]], return_counts=True)
     assert times.tolist() == [3] * 5

@@ -6,16 +6,18 @@ import json
 import os
 import pickle
 import re
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
-from solarxai import provenance, registry
+from solarxai import provenance, registry, schema
 from solarxai.errors import WorkflowError
-from solarxai.workflow import orders
+from solarxai.workflow import locks, orders
 from solarxai.workflow.progress import Progress
 
 
@@ -165,3 +167,50 @@ def test_a_failure_is_one_line_of_json(folder):
     (path,) = Path(folder).glob("failed-*.jsonl")
     (line,) = path.read_text().splitlines()
     assert set(json.loads(line)) == {"what", "remedy"}
+
+
+def test_a_unit_that_needs_more_memory_than_its_part_has_is_an_error_like_any_other(folder):
+    limit = psutil.Process().memory_info().rss + 10**8
+    orders.write_order(folder, schema.mock_samples, [(10**6,), (2,)])
+    made = orders.do_part(folder, part=0, of=1, progress=Progress(), memory=limit)
+    assert (made.done, made.failed) == (1, 1)
+    failure = orders.failure_of(folder)
+    assert failure.what.startswith("the unit mock_samples(1000000) needs more memory than the 0.")
+    assert "--mem of the array" in failure.remedy
+
+
+def test_parts_are_at_work_together_and_never_beside_the_driver(tmp_path):
+    order(tmp_path / "work")
+    with locks.together(tmp_path):
+        assert part(tmp_path / "work", 0, 2) == (4, 0, 0)
+        with (
+            pytest.raises(WorkflowError, match=r"another run is at work .* or a part of this one"),
+            locks.alone(tmp_path),
+        ):
+            pass
+    with locks.alone(tmp_path), pytest.raises(WorkflowError, match="a run is at work in"):
+        part(tmp_path / "work", 1, 2)
+    assert part(tmp_path / "work", 1, 2) == (3, 0, 0)
+
+
+def test_a_folder_that_cannot_be_locked_is_told(tmp_path):
+    with (
+        pytest.raises(WorkflowError, match="cannot be written"),
+        locks.alone(tmp_path / "nowhere"),
+    ):
+        pass
+
+
+def test_the_unit_in_hand_of_a_part_that_was_killed_is_known(folder):
+    order(folder)
+    assert orders.in_hand(folder) == []
+    child = os.fork()
+    if not child:
+        orders.bounded = lambda *unit: os.kill(os.getpid(), signal.SIGKILL)
+        part(folder, 1, 2)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    (told,) = orders.in_hand(folder)
+    assert re.fullmatch(r"the unit write_atomically\(.*/unit-1\)", told)
+    assert part(folder, 1, 2) == (3, 0, 0)
+    assert orders.in_hand(folder) == []
