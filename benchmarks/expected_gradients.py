@@ -344,7 +344,7 @@ def draw(found: dict[str, Any], path: Path) -> None:
                     point["seconds"] * 1e3, point["error"], "o", mfc="none", ms=11, mec=colour
                 )
         axis.set(title=name, xlabel="time an image (ms)")
-        for one, ticks in ((axis.xaxis, (10, 20, 50, 100, 200, 500)), (axis.yaxis, ERRORS)):
+        for one, ticks in ((axis.xaxis, (2, 5, 10, 20, 50, 100, 200, 500)), (axis.yaxis, ERRORS)):
             one.set_major_locator(ticker.FixedLocator(ticks))
             one.set_major_formatter(ticker.FormatStrFormatter("%g"))
             one.set_minor_locator(ticker.NullLocator())
