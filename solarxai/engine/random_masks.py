@@ -57,6 +57,9 @@ class RandomMasks:
         self._cells = [math.ceil(n / grid) for n in space]
         pairs = list(zip(space, self._cells, strict=True))
         self._tables = [_interpolation(n, cell) for n, cell in pairs]
+        first = self._tables[0]
+        self._whole = torch.cat([first[0], first[1:, -1]])
+        self._pixels = torch.arange(space[0])
         phases = [(np.arange(cell) / cell) for cell in self._cells]
         mixing = math.prod(float(np.mean((1 - t) ** 2 + t**2)) for t in phases)
         self.variance = keep * (1 - keep) * mixing
@@ -70,7 +73,7 @@ class RandomMasks:
         shifts = torch.from_numpy((drawn[:, :axes] * self._cells).astype(np.int64))
         mask = mask.reshape(n, *nodes)
         if axes == 1:
-            return torch.bmm(self._tables[0][shifts[:, 0]], mask[..., None])[..., 0]
+            return (mask @ self._whole.T).gather(1, self._pixels + shifts)
         rows, columns = (table[shifts[:, i]] for i, table in enumerate(self._tables))
         return torch.bmm(torch.bmm(rows, mask), columns.mT)
 

@@ -89,8 +89,10 @@ class Rise(Sampling, Filling):
 
 
 def _parts(samples: int, at_most: int) -> Iterator[int]:
-    for first in range(0, samples, at_most):
-        yield min(at_most, samples - first)
+    """Yield the sizes of the fewest parts, as even as can be: small passes are slow ones."""
+    less, more = divmod(samples, -(-samples // at_most))
+    for part in range(-(-samples // at_most)):
+        yield less + (part < more)
 
 
 class _Products:
