@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import multiprocessing
+import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +27,7 @@ from solarxai.catalog import Catalog, Reference
 from solarxai.ingest import open_observation
 from solarxai.workflow import Outcome
 
-__all__ = ["Kind", "Times", "measured", "peak_bytes"]
+__all__ = ["Kind", "Times", "busy", "measured", "peak_bytes"]
 
 CHUNK = 256
 """Files given to a pipeline at once, so that floor and pipeline take turns."""
@@ -92,6 +93,14 @@ class Times:
         """Return all numbers, for JSON."""
         times = {"elapsed": dict(self.elapsed), "processor": dict(self.processor)}
         return {"files": self.files, "size": self.size, **times}
+
+
+def busy() -> str:
+    """Return a sentence on how busy the machine was in the last five minutes."""
+    return (
+        "Processes that computed or waited for a core, those of others included, in the mean of five "
+        f"minutes: {os.getloadavg()[1]:.1f}; with more than two, figures of two workers say little."
+    )
 
 
 def measured(kind: Kind, folder: Path, files: int) -> Times:

@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 from astropy.io import fits
-from ingest_floor import Kind, Times, measured
+from ingest_floor import Kind, Times, busy, measured
 
 import pipelines.ingest_iris
 from solarxai.catalog import Catalog, Reference
@@ -249,6 +249,8 @@ reading is {GOAL} times the floor.
 {_table(READING, [_reading(name, one) for name, one in speeds.items()])}
 
 {_table(INGEST, [_ingesting(name, one) for name, one in speeds.items()])}
+
+{busy()}
 
 {_verdict(speeds)}
 
