@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ingest_cutouts import CUTOUTS, DISKS
-from ingest_floor import Kind, busy, measured, peak_bytes
+from ingest_floor import Kind, how_busy, measured, peak_bytes
 
 from solarxai.catalog import Catalog
 
@@ -84,7 +84,7 @@ workers are compared with two bare readers. The goal is {GOAL} times the floor.
 
 {whole}
 
-{busy()}
+{how_busy()}
 
 {_verdict(found)}
 

@@ -27,7 +27,7 @@ from solarxai.catalog import Catalog, Reference
 from solarxai.ingest import open_observation
 from solarxai.workflow import Outcome
 
-__all__ = ["Kind", "Times", "busy", "measured", "peak_bytes"]
+__all__ = ["Kind", "Times", "how_busy", "measured", "peak_bytes"]
 
 CHUNK = 256
 """Files given to a pipeline at once, so that floor and pipeline take turns."""
@@ -95,11 +95,12 @@ class Times:
         return {"files": self.files, "size": self.size, **times}
 
 
-def busy() -> str:
+def how_busy() -> str:
     """Return a sentence on how busy the machine was in the last five minutes."""
     return (
-        "Processes that computed or waited for a core, those of others included, in the mean of five "
-        f"minutes: {os.getloadavg()[1]:.1f}; with more than two, figures of two workers say little."
+        "Processes that computed or waited for a core, those of others included, in the mean of "
+        f"five minutes: {os.getloadavg()[1]:.1f}; with more than two, figures of two workers say "
+        "little."
     )
 
 

@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 from astropy.io import fits
-from ingest_floor import Kind, Times, busy, measured
+from ingest_floor import Kind, Times, how_busy, measured
 
 import pipelines.ingest_iris
 from solarxai.catalog import Catalog, Reference
@@ -250,7 +250,7 @@ reading is {GOAL} times the floor.
 
 {_table(INGEST, [_ingesting(name, one) for name, one in speeds.items()])}
 
-{busy()}
+{how_busy()}
 
 {_verdict(speeds)}
 
