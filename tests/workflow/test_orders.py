@@ -175,7 +175,8 @@ def test_a_unit_that_needs_more_memory_than_its_part_has_is_an_error_like_any_ot
     made = orders.do_part(folder, part=0, of=1, progress=Progress(), memory=limit)
     assert (made.done, made.failed) == (1, 1)
     failure = orders.failure_of(folder)
-    assert failure.what.startswith("the unit mock_samples(1000000) needs more memory than the 0.")
+    told = f"the unit mock_samples(1000000) needs more memory than the {limit / 1e9:.2f} GB of its"
+    assert failure.what.startswith(told)
     assert "--mem of the array" in failure.remedy
 
 
