@@ -1,8 +1,8 @@
 r"""Convolutions that answer faster: spectra laid out as images, and a quick gradient to the image.
 
 **Spectra.** A convolution along one axis is computed as that of an image one pixel high, with
-channels next to each other in memory; where no more than 256 values come in and go out, as the
-product with the matrix that it is.
+channels next to each other in memory and the kernel laid out beforehand; where no more than 256
+values come in and go out, as the product with the matrix that it is.
 
 **The gradient to the image.** Where few channels come in and the stride is s, pixels of one phase,
 i = sm + r, all see the same part of the kernel (k points, p of padding):
@@ -28,6 +28,8 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 from torch.nn.grad import conv1d_input, conv2d_input
+
+from solarxai.engine.packing import Convolution
 
 __all__ = ["gradient_to_input", "speed_up_convolutions"]
 
@@ -87,12 +89,11 @@ def _kept(module: nn.Module, name: str, make: Callable[[Any], Any]) -> Any:
     return kept[1]
 
 
-def _as_image(row: nn.Conv1d) -> tuple[Any, ...]:
-    """Return the arguments of the convolution of an image one pixel high, kernel and all."""
+def _as_image(row: nn.Conv1d) -> Convolution:
+    """Return the convolution of an image one pixel high."""
     kernel = row.weight.detach().unsqueeze(2).contiguous(memory_format=torch.channels_last)
-    bias = None if row.bias is None else row.bias.detach()
     places = (0, *_numbers(row.padding))
-    return kernel, bias, (1, *row.stride), places, (1, *row.dilation), row.groups
+    return Convolution(kernel, row.bias, (1, *row.stride), places, (1, *row.dilation), row.groups)
 
 
 class _Row(nn.Conv1d):
@@ -104,7 +105,7 @@ class _Row(nn.Conv1d):
         if matrix is not None:
             return _product(matrix, x)
         image = x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
-        made = functional.conv2d(image, *_kept(self, "image", _as_image))
+        made: Tensor = _kept(self, "image", _as_image)(image)
         return made.contiguous(memory_format=torch.channels_last).squeeze(2)
 
 
@@ -160,7 +161,11 @@ class _FirstImage(nn.Conv2d):
         return _phased(x, super().forward, self)
 
 
-def _phased(x: Tensor, convolve: Any, module: nn.Conv1d | nn.Conv2d) -> Tensor:
+def _phased(
+    x: Tensor, convolve: Callable[[Tensor], Tensor], module: nn.Conv1d | nn.Conv2d
+) -> Tensor:
+    if not (torch.is_grad_enabled() and x.requires_grad):
+        return convolve(x)
     found: Tensor = _Phased.apply(x, convolve, module)  # type: ignore[no-untyped-call]
     return found
 

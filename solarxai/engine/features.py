@@ -9,18 +9,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.modules.conv import _ConvNd
-from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AvgPoolNd
 
 from solarxai.engine.gradients import Stream
+from solarxai.engine.overwriting import overwriting
+from solarxai.engine.pooled_head import averages_all, pooled_head
 from solarxai.engine.preparation import Prepared
 from solarxai.engine.receptive_field import Grids, grids, is_pointwise, operation
 from solarxai.engine.tracing import Traced
 from solarxai.errors import ExplainerRefusal
 from solarxai.registry import near_name
 
-__all__ = ["Layer", "averages_all", "watch_layer"]
-
-_AVERAGES = ("mean", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "avg_pool1d", "avg_pool2d")
+__all__ = ["Layer", "watch_layer"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,6 +38,9 @@ class Layer:
         The graph of the prepared network, and where in it the layer is.
     network
         The prepared network, changed to return the feature map beside the scores.
+    slopes
+        (class, channel): gradient of each score to every cell of a channel, where the scores are
+        means of the cells through at most one linear layer; None where it depends on the image.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Layer:
     traced: Traced
     node: fx.Node
     network: nn.Module
+    slopes: Tensor | None
 
     def centres(self, cells: Sequence[int]) -> tuple[Tensor, ...]:
         """Return the input pixel at the centre of each cell, one tensor an axis."""
@@ -77,6 +80,11 @@ class Layer:
             Images (image, channel, *space) and target weights (image, class).
         """
         for part, weight in zip(stream.parts(x), stream.parts(weights), strict=True):
+            if self.slopes is not None:
+                features, _ = self.activations(stream, part)
+                each = weight.to(features) @ self.slopes.to(features)
+                yield features, each.reshape(*each.shape, *_ones(features)).expand_as(features)
+                continue
             with torch.enable_grad():
                 features, scores = stream.run(part, self.network)
                 if not scores.requires_grad:
@@ -131,7 +139,20 @@ def _watched(prepared: Prepared, layer: str | None) -> Layer:
         traced=traced,
         node=node,
         network=_watching(traced.graph, node),
+        slopes=_slopes(traced, node),
     )
+
+
+def _slopes(traced: Traced, node: fx.Node) -> Tensor | None:
+    try:
+        head = pooled_head(traced, node)
+    except ExplainerRefusal:
+        return None
+    return head.weight / math.prod(traced.shapes[node.name][2:]) if head.exact else None
+
+
+def _ones(features: Tensor) -> tuple[int, ...]:
+    return (1,) * (features.ndim - 2)
 
 
 def _named(traced: Traced, layer: str) -> fx.Node:
@@ -188,28 +209,6 @@ def _pooled(traced: Traced, layer: fx.Node) -> bool:
     )
 
 
-def averages_all(traced: Traced, node: fx.Node) -> bool:
-    """Return whether a node averages each channel over all cells."""
-    module, name = operation(traced, node)
-    average = isinstance(module, _AdaptiveAvgPoolNd | _AvgPoolNd) or name in _AVERAGES
-    if not average or not node.all_input_nodes:
-        return False
-    before = traced.shapes.get(node.all_input_nodes[0].name, ())
-    given = traced.shapes.get(node.name, ())
-    if name == "mean" and not _spatial(node, len(before)):
-        return False
-    return math.prod(before[2:]) > 1 and math.prod(given[2:]) == 1 and given[:2] == before[:2]
-
-
-def _spatial(mean: fx.Node, axes: int) -> bool:
-    """Return whether a mean runs over all axes but the first two."""
-    over = mean.args[1] if len(mean.args) > 1 else mean.kwargs.get("dim")
-    chosen = over if isinstance(over, Sequence) else (over,)
-    return all(isinstance(axis, int) for axis in chosen) and (
-        {axis % axes for axis in chosen if isinstance(axis, int)} == set(range(2, axes))
-    )
-
-
 def _descendants(node: fx.Node) -> list[fx.Node]:
     found = {node: None}
     for step in node.graph.nodes:
@@ -229,7 +228,7 @@ def _watching(module: fx.GraphModule, node: fx.Node) -> fx.GraphModule:
         going_on = graph.call_function(torch.clone, (leaf,))
     watched.replace_all_uses_with(going_on, delete_user_cb=lambda user: user is not leaf)
     graph.output((leaf, scores))
-    return fx.GraphModule(module, graph)
+    return overwriting(fx.GraphModule(module, graph))
 
 
 def _leaf(features: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from solarxai.engine.convolutions import speed_up_convolutions
+from solarxai.engine.overwriting import overwriting
 from solarxai.engine.seeds import probe_generator
 from solarxai.engine.tracing import ShapeRecorder, Traced, fold_batch_norm, trace
 from solarxai.errors import ContractError, ExplainerRefusal
@@ -160,7 +161,7 @@ def _fastest(original: nn.Module, x: Tensor, *, fold: bool) -> Prepared:
             reason = f"{type(error).__name__}: {error}"
         if not reason:
             return Prepared(
-                network=traced.graph,
+                network=overwriting(traced.graph) if form == "folded" else traced.graph,
                 classes=wanted.scores.shape[1],
                 form=form,
                 memory_format=layout,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -39,7 +40,7 @@ def resample(values: Tensor, centres: Sequence[Tensor], shape: Sequence[int]) ->
     A pixel is the weighted sum of two cells an axis, written out element by element, so that a map
     is the same to the last bit whatever stands beside it in the batch.
     """
-    mixes = [_mix(c.to(values.device), n) for c, n in zip(centres, shape, strict=True)]
+    mixes = [_mix(tuple(c.tolist()), n, values.dtype) for c, n in zip(centres, shape, strict=True)]
     found = values.new_empty((*values.shape[:2], *shape))
     pairs = zip(torch.split(values, _TOGETHER), torch.split(found, _TOGETHER), strict=True)
     for part, into in pairs:
@@ -58,30 +59,32 @@ class _Mix(NamedTuple):
     far: Tensor
 
 
-def _mix(centres: Tensor, pixels: int) -> _Mix:
-    cell, last = _cell(centres.double(), pixels), len(centres) - 1
+@functools.lru_cache(maxsize=32)
+def _mix(centres: tuple[float, ...], pixels: int, dtype: torch.dtype) -> _Mix:
+    cell, last = _cell(centres, pixels), len(centres) - 1
     before = cell.floor().clamp(0, last)
     near = (1 - (cell - before).abs()).clamp_min(0)
     far = (cell - before).clamp_min(0) * (before < last)
-    return _Mix(before.long(), (before + 1).clamp_max(last).long(), near, far)
+    after = (before + 1).clamp_max(last)
+    return _Mix(before.long(), after.long(), near.to(dtype), far.to(dtype))
 
 
 def _mixed(values: Tensor, axis: int, mix: _Mix) -> Tensor:
     shape = [len(mix.near) if n == axis else 1 for n in range(values.ndim)]
-    near, far = (part.to(values.dtype).reshape(shape) for part in (mix.near, mix.far))
-    found = values.index_select(axis, mix.before).mul_(near)
-    return found.addcmul_(values.index_select(axis, mix.after), far)
+    before, after, near, far = (part.to(values.device) for part in mix)
+    found = values.index_select(axis, before).mul_(near.reshape(shape))
+    return found.addcmul_(values.index_select(axis, after), far.reshape(shape))
 
 
-def _cell(centres: Tensor, pixels: int) -> Tensor:
+def _cell(centres: Sequence[float], pixels: int) -> Tensor:
     """Return the place of each pixel in units of cells, (pixel,) float64.
 
     It is held to the outermost cell where no further cell would lie inside the image.
     """
-    places = torch.arange(pixels, dtype=torch.float64, device=centres.device)
+    places = torch.arange(pixels, dtype=torch.float64)
     if len(centres) == 1:
         return torch.zeros_like(places)
-    first, stride, last = float(centres[0]), float(centres[1] - centres[0]), len(centres) - 1
+    first, stride, last = centres[0], centres[1] - centres[0], len(centres) - 1
     cell = (places - first) / stride
     if first - stride < 0:
         cell = cell.clamp_min(0)

@@ -101,7 +101,19 @@ def test_the_mean_of_the_class_activation_map_and_the_bias_is_the_score(axes, ta
         found.features.values.mean(dim=(1, *range(2, x.ndim))) + bias, scores
     )
     assert float((found.completeness_error / scores).abs().max()) < 1e-5
-    assert found.passes.backward == GradCAM()(model, x).passes.backward - len(x)
+
+
+@pytest.mark.parametrize("kind", [GradCAM, HiResCAM, XGradCAM, GradCAMPlusPlus])
+@pytest.mark.parametrize("axes", [1, 2])
+def test_behind_a_mean_of_all_cells_no_gradient_is_asked_for(kind, axes):
+    """The same pooling as a window, of which that is not known, takes a pass back an image."""
+    model, x = networks.residual(axes=axes), networks.images(4, axes=axes)
+    known = kind()(model, x)
+    cells = known.features.values.shape[-1]
+    model.head[0] = (nn.AvgPool1d, nn.AvgPool2d)[axes - 1](cells).eval()
+    asked = kind()(model, x)
+    assert known.passes.backward == asked.passes.backward - len(x)
+    assert relative(known.values, asked.values) < 1e-5
 
 
 def pooled(head: nn.Module) -> nn.Module:

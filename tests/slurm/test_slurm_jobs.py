@@ -17,8 +17,6 @@ from pipelines.cluster import slurm as slurm_jobs
 from solarxai import schema
 from solarxai.errors import WorkflowError
 
-pytestmark = pytest.mark.slow
-
 BEFORE = dict(os.environ)
 HERE = {"interface": "lo", "memory": "1GB", "walltime": "00:10:00"}
 
