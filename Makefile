@@ -47,7 +47,7 @@ test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
 
 test-slurm: $(STAMP)
-	$(BIN)/python -m pytest -m "slurm and not slow"
+	$(BIN)/python -m pytest tests/slurm -m slurm
 
 # Those that need real observations tell so: see the heads of the files.
 bench: demo

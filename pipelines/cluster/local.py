@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, islice
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +13,13 @@ from distributed import Client, LocalCluster
 from pydantic import Field
 
 from pipelines.cluster.memory import Memory, in_bytes, share_of_this_machine
-from pipelines.cluster.window import SETTINGS, WINDOW, WORKER_ENVIRONMENT, run_windowed
+from pipelines.cluster.window import (
+    SETTINGS,
+    WINDOW,
+    WORKER_ENVIRONMENT,
+    Connection,
+    run_windowed,
+)
 from solarxai.errors import WorkflowError
 from solarxai.workflow.devices import VISIBLE, visible_gpus
 
@@ -74,27 +80,13 @@ class LocalProcesses:
     ) -> Iterator[tuple[int, Any]]:
         """Yield (index of the call, its result or the `SolarxaiError` it raised) as they end.
 
-        Parameters
-        ----------
-        function
-            A function of `solarxai`: its name is all that a worker is sent.
-        calls
-            Arguments of each call: paths, indices, small records.
-
         Raises
         ------
         WorkflowError
             when a unit kills its worker again and again.
         """
-        queue = enumerate(calls)
-        for first in islice(queue, 1):
-            yield from run_windowed(
-                self._connected(),
-                function,
-                chain([first], queue),
-                window=WINDOW * self._workers,
-                memory=self._memory,
-            )
+        window = WINDOW * self._workers
+        return run_windowed(self._connection, function, calls, window=window, memory=self._memory)
 
     def close(self) -> None:
         """End the processes, if any were started."""
@@ -103,6 +95,10 @@ class LocalProcesses:
             self._client.close()
             cluster.close()
             self._client = None
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        yield Connection(self._connected())
 
     def _connected(self) -> Client:
         if self._client is None:

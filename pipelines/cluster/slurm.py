@@ -10,8 +10,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack
-from itertools import chain, islice
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,7 +22,13 @@ from pydantic import Field
 
 from pipelines.cluster.jobs import LOOK, JobWatch
 from pipelines.cluster.memory import Memory, in_bytes
-from pipelines.cluster.window import SETTINGS, WINDOW, WORKER_ENVIRONMENT, run_windowed
+from pipelines.cluster.window import (
+    SETTINGS,
+    WINDOW,
+    WORKER_ENVIRONMENT,
+    Connection,
+    run_windowed,
+)
 from solarxai.errors import WorkflowError
 
 try:
@@ -152,34 +157,13 @@ class SlurmJobs:
     ) -> Iterator[tuple[int, Any]]:
         """Yield (index of the call, its result or the `SolarxaiError` it raised) as they end.
 
-        Parameters
-        ----------
-        function
-            A function of `solarxai`: its name is all that a worker is sent.
-        calls
-            Arguments of each call: paths, indices, small records.
-
         Raises
         ------
         WorkflowError
             when jobs end before their workers report, or come and go without ending a unit.
         """
-        queue = enumerate(calls)
-        for first in islice(queue, 1):
-            client, watch = self._connected()
-            self._adapt(self._minimum)
-            try:
-                yield from run_windowed(
-                    client,
-                    function,
-                    chain([first], queue),
-                    window=WINDOW * self._maximum,
-                    memory=self._memory,
-                    watch=watch.look,
-                    every=LOOK,
-                )
-            finally:
-                self._adapt(0)
+        window = WINDOW * self._maximum
+        return run_windowed(self._connection, function, calls, window=window, memory=self._memory)
 
     def close(self) -> None:
         """Cancel the jobs, if any were submitted."""
@@ -202,6 +186,15 @@ class SlurmJobs:
                 patience=LOSSES * self._maximum,
             )
         return self._client, self._watch
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        client, watch = self._connected()
+        self._adapt(self._minimum)
+        try:
+            yield Connection(client, watch.look, LOOK)
+        finally:
+            self._adapt(0)
 
     def _adapt(self, minimum: int) -> None:
         """Keep so many jobs at least; between steps none, so that nothing idles for hours."""

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from itertools import islice
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, NamedTuple
 
 from distributed import Client, Future, KilledWorker
 
 from solarxai.errors import SolarxaiError, WorkflowError
 from solarxai.workflow.memory import bounded, described
 
-__all__ = ["SETTINGS", "WINDOW", "WORKER_ENVIRONMENT", "run_windowed"]
+__all__ = ["SETTINGS", "WINDOW", "WORKER_ENVIRONMENT", "Connection", "run_windowed"]
 
 WINDOW = 8
 """Units in flight a worker: the scheduler never holds more, however many there are."""
@@ -43,15 +44,32 @@ two are most of what scheduler and workers spend on waiting. A worker holds one 
 that the unit it was ended by is known."""
 
 
+class Connection(NamedTuple):
+    """What a cluster of Dask is reached by.
+
+    Parameters
+    ----------
+    client
+        To the scheduler.
+    watch
+        Called after every unit with True, and with False each time none ends for a while; it
+        raises when there is nothing left to wait for.
+    every
+        Seconds of such a while.
+    """
+
+    client: Client
+    watch: Callable[[bool], None] | None = None
+    every: float | None = None
+
+
 def run_windowed(
-    client: Client,
+    connected: Callable[[], AbstractContextManager[Connection]],
     function: Callable[..., Any],
-    queue: Iterator[tuple[int, tuple[Any, ...]]],
+    calls: Iterable[tuple[Any, ...]],
     *,
     window: int,
     memory: int | None = None,
-    watch: Callable[[bool], None] | None = None,
-    every: float | None = None,
 ) -> Iterator[tuple[int, Any]]:
     """Yield (index of the call, its result or the `SolarxaiError` it raised) as they end.
 
@@ -60,27 +78,38 @@ def run_windowed(
 
     Parameters
     ----------
-    client
-        To the scheduler.
+    connected
+        Holds the connection; not called where there is nothing to do.
     function
         A function of `solarxai`: its name is all that a worker is sent.
-    queue
-        (index, arguments) of each call; drawn only as the window allows.
+    calls
+        Arguments of each call: paths, indices, small records. They are drawn only as the window
+        allows.
     window
         Units in flight.
     memory
         Bytes that a worker may hold; see `solarxai.workflow.memory.bounded`.
-    watch
-        Called after every unit with True, and with False each time none ends for a while; it
-        raises when there is nothing left to wait for.
-    every
-        Seconds of such a while.
 
     Raises
     ------
     WorkflowError
         when a unit ends its worker again and again.
     """
+    queue = enumerate(calls)
+    first = list(islice(queue, window))
+    if first:
+        with connected() as connection:
+            yield from _run(connection, function, first, queue, memory)
+
+
+def _run(
+    connection: Connection,
+    function: Callable[..., Any],
+    first: Iterable[tuple[int, tuple[Any, ...]]],
+    queue: Iterator[tuple[int, tuple[Any, ...]]],
+    memory: int | None,
+) -> Iterator[tuple[int, Any]]:
+    client, watch, every = connection
     ended: SimpleQueue[Future] = SimpleQueue()
     running: dict[Future, tuple[int, tuple[Any, ...]]] = {}
     name = f"{getattr(function, '__name__', 'unit')}-{uuid.uuid4().hex[:12]}"
@@ -92,7 +121,7 @@ def run_windowed(
             running[future] = index, call
             future.add_done_callback(ended.put)
 
-    send(islice(queue, window))
+    send(first)
     while running:
         try:
             future = ended.get(timeout=every)

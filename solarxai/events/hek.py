@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from astropy.table import Table
 from astropy.time import Time
-from sunpy.net import Fido, attrs
 
 from solarxai.errors import IngestError
 from solarxai.events._names import full_number, spelled_class
@@ -37,6 +36,8 @@ def search_hek(start: str, end: str, *, method: str = "SWPC") -> FlareList:
     IngestError
         if the answer is no flare list.
     """
+    from sunpy.net import Fido, attrs  # a second to import, which few need
+
     asked = attrs.Time(start, end), attrs.hek.FL, attrs.hek.FRM.Name == method
     return from_hek(Fido.search(*asked)["hek"], coverage=(_moment64(start), _moment64(end)))
 

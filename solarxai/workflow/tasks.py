@@ -21,7 +21,6 @@ from solarxai.classifier import Classifier
 from solarxai.errors import SolarxaiError
 from solarxai.provenance import canonical_json, write_atomically
 from solarxai.store.segment import Segment
-from solarxai.synthetic import archive, iris_archive
 from solarxai.workflow.devices import name_of, usable
 
 __all__ = ["attribute_shard", "ingest_block", "write_observation", "write_scene"]
@@ -29,11 +28,15 @@ __all__ = ["attribute_shard", "ingest_block", "write_observation", "write_scene"
 
 def write_scene(folder: Path, options: Mapping[str, Any], index: int) -> None:
     """Write scene `index` of a synthetic Sun and its truth to a folder."""
+    from solarxai.synthetic import archive  # not needed by most workers
+
     archive.write_scene(folder, index=index, **options)
 
 
 def write_observation(folder: Path, options: Mapping[str, Any], index: int) -> None:
     """Write observation `index` of a synthetic IRIS and its truth to a folder."""
+    from solarxai.synthetic import iris_archive  # not needed by most workers
+
     iris_archive.write_observation(folder, index=index, **options)
 
 

@@ -30,11 +30,24 @@ attribute:
 """
 
 
+LIMIT = 180
+"""Seconds that a test may wait for jobs that do not come, unless it says otherwise."""
+
+
 def pytest_collection_modifyitems(items):
     """Mark what stands in this folder; what is slow is run with what is slow, and not here."""
     for item in items:
         if HERE in item.path.parents and item.get_closest_marker("slow") is None:
             item.add_marker(pytest.mark.slurm)
+            item.add_marker(pytest.mark.timeout(LIMIT))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Tell of the queue and the nodes where a test failed: most of what can go wrong is there."""
+    report = (yield).get_result()
+    if report.failed and "slurm" in item.fixturenames and os.environ.get("SLURM_CONF"):
+        report.sections.append(("Slurm", slurm_machine.state()))
 
 
 @pytest.fixture(scope="session")

@@ -113,6 +113,17 @@ def stop(folder: Path) -> None:
             time.sleep(0.1)
 
 
+def state() -> str:
+    """Return the queue, the nodes and the last lines of the controller, for a report."""
+    folder = Path(os.environ["SLURM_CONF"]).parent
+    told = [
+        _call(folder, "squeue", "-o", "%i %P %T %M %r", check=False),
+        _call(folder, "sinfo", "-N", "-o", "%N %P %T %E", check=False),
+        (folder / "slurmctld.log").read_text()[-3000:],
+    ]
+    return "\n".join(told)
+
+
 def _start_munge(folder: Path) -> None:
     key = folder / "munge.key"
     key.write_bytes(os.urandom(1024))
