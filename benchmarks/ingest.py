@@ -16,12 +16,11 @@ import json
 import os
 import platform
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ingest_cutouts import CUTOUTS, DISKS
-from ingest_floor import Kind, how_busy, measured, peak_bytes
+from ingest_floor import Kind, how_busy, measured, peak_bytes, table
 
 from solarxai.catalog import Catalog
 
@@ -65,11 +64,11 @@ def _block(kind: Kind, catalog: Path) -> Path:
 
 def page(found: dict[str, Any]) -> str:
     """Return the page."""
-    speed = _table(SPEED, [_speed(name, one) for name, one in found.items()])
-    whole = _table(WHOLE, [_whole(name, one) for name, one in found.items()])
-    memory = _table(MEMORY, [_memory(name, one) for name, one in found.items()])
+    speed = table(SPEED, [_speed(name, one) for name, one in found.items()])
+    whole = table(WHOLE, [_whole(name, one) for name, one in found.items()])
+    memory = table(MEMORY, [_memory(name, one) for name, one in found.items()])
     titles = "; ".join(["ms of the processor a file", *next(iter(found.values()))["steps"]])
-    steps = _table(titles, [_steps(name, one) for name, one in found.items()])
+    steps = table(titles, [_steps(name, one) for name, one in found.items()])
     return f"""# Ingest beside the floor
 
 Written by `benchmarks/ingest.py`, which says how, on {os.cpu_count()} cores ({platform.machine()}).
@@ -113,11 +112,6 @@ WHOLE = (
     "2 workers ÷ 1"
 )
 MEMORY = "files of one block; process at start, MiB; at most, MiB; more, MiB; Samples kept, MiB"
-
-
-def _table(titles: str, rows: Sequence[Sequence[str]]) -> str:
-    names = titles.split("; ")
-    return "\n".join(f"| {' | '.join(row)} |" for row in [names, ["---"] * len(names), *rows])
 
 
 def _speed(name: str, one: dict[str, Any]) -> list[str]:

@@ -27,7 +27,7 @@ from solarxai.catalog import Catalog, Reference
 from solarxai.ingest import open_observation
 from solarxai.workflow import Outcome
 
-__all__ = ["Kind", "Times", "how_busy", "measured", "peak_bytes"]
+__all__ = ["Kind", "Times", "how_busy", "measured", "peak_bytes", "resident", "table"]
 
 CHUNK = 256
 """Files given to a pipeline at once, so that floor and pipeline take turns."""
@@ -104,6 +104,12 @@ def how_busy() -> str:
     )
 
 
+def table(titles: str, rows: Sequence[Sequence[str]]) -> str:
+    """Return rows as a Markdown table; semicolons part its titles."""
+    names = titles.split("; ")
+    return "\n".join(f"| {' | '.join(row)} |" for row in [names, ["---"] * len(names), *rows])
+
+
 def measured(kind: Kind, folder: Path, files: int) -> Times:
     """Return the times of all stages over so many files of a kind, written to a folder first."""
     catalog = Catalog.load(kind.write(folder / "archive", files))
@@ -128,12 +134,12 @@ def peak_bytes(kind: Kind, catalog: Path) -> dict[str, int]:
 
 def _ingest_all(kind: Kind, catalog: Path) -> tuple[int, int, int]:
     references = Catalog.load(catalog).references
-    ready = _resident("VmRSS")
+    ready = resident("VmRSS")
     made = [kind.ingest(reference) for reference in references]
-    return ready, _resident("VmHWM"), sum(one.nbytes for one in made)
+    return ready, resident("VmHWM"), sum(one.nbytes for one in made)
 
 
-def _resident(word: str) -> int:
+def resident(word: str) -> int:
     """Return the bytes that Linux tells of this process: VmRSS now, VmHWM at most so far."""
     status = Path("/proc/self/status").read_text()
     return int(status.split(f"{word}:")[1].split()[0]) * 1024

@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 from astropy.io import fits
-from ingest_floor import Kind, Times, how_busy, measured
+from ingest_floor import Kind, Times, how_busy, measured, resident, table
 
 import pipelines.ingest_iris
 from solarxai.catalog import Catalog, Reference
@@ -221,15 +221,10 @@ def _ingest_one(catalog: Path, parted: bool) -> tuple[int, int, int]:
     (reference,) = Catalog.load(catalog).references
     small = Catalog.load(catalog.with_name("catalog.yaml")).references[0]
     ingest_raster(small)
-    ready = _resident("VmRSS")
+    ready = resident("VmRSS")
     made: Iterable[xr.Dataset] = map(ingest_raster, split(reference) if parted else (reference,))
     kept = max(one.nbytes for one in made)
-    return ready, _resident("VmHWM"), kept
-
-
-def _resident(word: str) -> int:
-    status = Path("/proc/self/status").read_text()
-    return int(status.split(f"{word}:")[1].split()[0]) * 1024
+    return ready, resident("VmHWM"), kept
 
 
 def page(speeds: dict[str, dict[str, Any]], peaks: dict[str, dict[str, int]]) -> str:
@@ -246,9 +241,9 @@ ratios, are time of one processor on files in the cache; rates of pipelines, and
 readers of file and sha256, are of elapsed time. All take turns over the same files. The goal for
 reading is {GOAL} times the floor.
 
-{_table(READING, [_reading(name, one) for name, one in speeds.items()])}
+{table(READING, [_reading(name, one) for name, one in speeds.items()])}
 
-{_table(INGEST, [_ingesting(name, one) for name, one in speeds.items()])}
+{table(INGEST, [_ingesting(name, one) for name, one in speeds.items()])}
 
 {how_busy()}
 
@@ -256,7 +251,7 @@ reading is {GOAL} times the floor.
 
 Memory: a new process ingests one raster of {SLIT} positions and 539 wavelengths.
 
-{_table(MEMORY, [_peak(name, one) for name, one in peaks.items()])}
+{table(MEMORY, [_peak(name, one) for name, one in peaks.items()])}
 """
 
 
@@ -269,11 +264,6 @@ INGEST = (
     "2 workers: files/s; MB/s; 2 workers ÷ 1"
 )
 MEMORY = "raster; window as float32, MB; process ready, MB; more at most, MB; Samples kept, MB"
-
-
-def _table(titles: str, rows: list[list[str]]) -> str:
-    names = titles.split("; ")
-    return "\n".join(f"| {' | '.join(row)} |" for row in [names, ["---"] * len(names), *rows])
 
 
 def _reading(name: str, one: dict[str, Any]) -> list[str]:

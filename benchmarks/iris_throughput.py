@@ -287,7 +287,7 @@ def works(folder: Path, rows: int) -> Iterator[tuple[Work, dict[int, float]]]:
     """Yield the work of each set of baselines, on one file, and our time by batch size."""
     file = folder / "spectra.nc"
     image = np.concatenate([spectra(BLOCK, 100 + n)[0] for n in range(rows // BLOCK)])
-    xr.Dataset({"image": (("sample", "wavelength"), image)}).to_netcdf(file, engine="h5netcdf")
+    xr.Dataset({"image": (("sample", "wavelength"), image)}).to_netcdf(file, engine="netcdf4")
     x = torch.from_numpy(image[:64])[:, None]
     for number in BASELINES:
         times = batch_times(x, trained()[1][:number])

@@ -69,7 +69,7 @@ def save_block(samples: xr.Dataset, path: Path) -> None:
     encoding["time"] = time_encoding()
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)
-    samples.to_netcdf(name, engine="h5netcdf", encoding=encoding)
+    samples.to_netcdf(name, engine="netcdf4", encoding=encoding)
     with Path(name).open("rb+") as file:
         os.fsync(file.fileno())
     Path(name).chmod(0o644)
@@ -119,7 +119,7 @@ def _padded(blocks: Sequence[xr.Dataset]) -> list[xr.Dataset]:
 
 def _open_block(path: Path) -> xr.Dataset:
     try:
-        with xr.open_dataset(path, engine="h5netcdf") as block:
+        with xr.open_dataset(path, engine="netcdf4") as block:
             return check_samples(block.load())
     except (OSError, ValueError) as error:
         raise IngestError(

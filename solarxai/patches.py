@@ -22,7 +22,7 @@ from scipy import ndimage
 
 from solarxai.errors import IngestError
 from solarxai.photosphere import Photosphere, Structure
-from solarxai.photosphere.structures import Region
+from solarxai.photosphere.regions import Region
 from solarxai.schema import (
     INVALID,
     MEASUREMENTS,

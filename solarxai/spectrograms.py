@@ -24,7 +24,7 @@ __all__ = ["cut", "flatten", "join"]
 Array = npt.NDArray[Any]
 
 _KEPT = 0
-_TOGETHER = 512
+_TOGETHER = 1024
 """Spectra whose rates are copied at a time, of one exposure or more."""
 
 _WORDS = ("region", "origin", "instrument", "observation", "time_scale", "time_original", "header")
@@ -184,34 +184,24 @@ def _measured(raster: xr.Dataset, grid: u.Quantity, cleaning: spectra.Cleaning) 
     """Return what is known of each spectrum, on (step, slit), some exposures at a time."""
     steps, slits, points = raster["intensity"].shape
     wavelength, together = raster["wavelength"].values * u.AA, max(1, _TOGETHER // slits)
-    made = spectra.Measured(
-        image=np.empty((steps, slits, len(grid)), dtype=np.float32),
-        quality=np.empty((steps, slits), dtype=np.uint8),
-        peak=np.empty((steps, slits), dtype=np.float32),
-        features={name: np.empty((steps, slits), np.float32) for name in spectra.FEATURES},
-    )
+    intensity, valid = raster["intensity"].values, raster["valid"].values
+    exposure = np.repeat(raster["exposure_time"].values, slits)
+    saa = np.repeat(raster["saa"].values, slits)
+    made = spectra.Measured.empty(steps * slits, len(grid))
     for start in range(0, steps, together):
-        part = raster.isel(step=slice(start, start + together))
-        rate = np.where(part["valid"].values, part["intensity"].values, np.float32(np.nan))
-        found = spectra.measure(
-            rate.reshape(-1, points),
-            wavelength,
-            grid,
-            exposure=np.repeat(part["exposure_time"].values, slits),
-            saa=np.repeat(part["saa"].values, slits),
-            cleaning=cleaning,
-        )
-        _place(found, made, slice(start, start + len(rate)))
-    return made
-
-
-def _place(found: spectra.Measured, made: spectra.Measured, steps: slice) -> None:
-    """Put what is known of the spectra of some steps in its place."""
-    pairs: list[tuple[Array, Array]]
-    pairs = [(found.image, made.image), (found.quality, made.quality), (found.peak, made.peak)]
-    pairs += [(found.features[name], made.features[name]) for name in spectra.FEATURES]
-    for values, whole in pairs:
-        whole[steps] = values.reshape(-1, *whole.shape[1:])
+        part = slice(start, start + together)
+        rate = np.where(valid[part], intensity[part], np.float32(np.nan))
+        rows = slice(start * slits, start * slits + rate.shape[0] * slits)
+        spectra.measure(
+            rate.reshape(-1, points), wavelength, grid, exposure=exposure[rows], saa=saa[rows],
+            cleaning=cleaning, out=made.rows(rows),
+        )  # fmt: skip
+    return spectra.Measured(
+        image=made.image.reshape(steps, slits, -1),
+        quality=made.quality.reshape(steps, slits),
+        peak=made.peak.reshape(steps, slits),
+        features={name: each.reshape(steps, slits) for name, each in made.features.items()},
+    )
 
 
 def _flags() -> dict[str, str]:

@@ -23,6 +23,9 @@ __all__ = ["Plane", "auxiliary_table", "header_text", "merged_header", "opened",
 _STRUCTURAL = frozenset(
     {"SIMPLE", "XTENSION", "BITPIX", "NAXIS", "EXTEND", "PCOUNT", "GCOUNT", "END", ""}
 )
+_COMMENTARY = ("COMMENT", "HISTORY")
+"""Keywords that a header may have several times."""
+
 _BLOCK = 2880
 """Bytes of a FITS block; no file is shorter."""
 
@@ -267,10 +270,10 @@ def merged_header(image: fits.Header, primary: fits.Header) -> fits.Header:
     if not more:
         return image
     merged = image.copy()
-    known = {str(card) for card in merged.cards}
+    known = {str(card) for card in merged.cards if card.keyword in _COMMENTARY}
     for card in more:
-        commentary = card.keyword in ("COMMENT", "HISTORY")
-        if (commentary or card.keyword not in merged) and str(card) not in known:
+        commentary = card.keyword in _COMMENTARY
+        if str(card) not in known if commentary else card.keyword not in merged:
             merged.append(card, end=True)
     return merged
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -98,7 +99,7 @@ class Level2:
         """The header, a card a line."""
         return header_text(self.header)
 
-    @property
+    @cached_property
     def start(self) -> Instant:
         """When the observing run started."""
         return parse_instant(self.header.get("STARTOBS", ""), keyword="STARTOBS", name=self.name)

@@ -14,13 +14,13 @@ from scipy import ndimage
 from solarxai.errors import IngestError
 from solarxai.instruments import Thresholds
 from solarxai.photosphere.heliographic import cosine_of_heliocentric_angle
+from solarxai.photosphere.smoothing import smooth, smoothing
 from solarxai.photosphere.strips import strips
 
-__all__ = ["flatten", "flattened", "limb_darkening", "smooth", "smoothing"]
+__all__ = ["flatten", "flattened", "limb_darkening"]
 
 _JSOC = (1.0, 0.459224, 0.132395, 0.019601, 0.000802, -4.31934e-5)
 _DARKEST_LIMB = 0.1
-_LANE_MM = 0.3
 _BLOCK_MM = 1.5
 _LOCAL_MM = 25.0
 _MOST_BLOCKS = 256
@@ -34,13 +34,18 @@ Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
 
-def limb_darkening(mu: npt.ArrayLike) -> Floats:
+def limb_darkening(mu: npt.ArrayLike) -> npt.NDArray[np.floating]:
     """Return the continuum intensity at 617.3 nm relative to disk centre, as a function of μ.
 
     Parameters
     ----------
     mu
         Cosine of the heliocentric angle, any shape; NaN is returned where it is not positive.
+
+    Returns
+    -------
+    numpy.ndarray
+        Of its shape; float32 if that is what it is, else float64.
 
     Notes
     -----
@@ -52,9 +57,13 @@ def limb_darkening(mu: npt.ArrayLike) -> Floats:
     ----------
     Neckel & Labs 1994, Sol. Phys. 153, 91, doi:10.1007/BF00712494
     """
-    mu = np.asarray(mu, dtype=np.float64)
-    logarithm = np.log(mu, where=mu > 0, out=np.full(mu.shape, np.nan))
-    darkening: Floats = np.polynomial.polynomial.polyval(logarithm, _JSOC)
+    mu = np.asarray(mu)
+    kind = np.float32 if mu.dtype == np.float32 else np.float64
+    logarithm = np.log(np.where(mu > 0, mu, np.nan), dtype=kind)
+    darkening = np.full_like(logarithm, _JSOC[-1])
+    for coefficient in _JSOC[-2::-1]:
+        darkening *= logarithm
+        darkening += coefficient
     return darkening
 
 
@@ -97,27 +106,12 @@ def flattened(observation: xr.Dataset, angle: Image, thresholds: Thresholds) -> 
     scale = float(observation.attrs["scale_mm"])
     flat = _without_limb(observation, angle)
     size = _block_size(flat.shape, scale)
-    terms = _terms(_block_means(angle, size), width_mm=min(flat.shape) * scale)
+    terms = _orthonormal_terms(_block_means(angle, size), width_mm=min(flat.shape) * scale)
     sigma = _LOCAL_MM / (size * scale)
     _divide(flat, _quiet_level(_block_means(flat, size), terms, sigma=sigma), size)
     dark = smooth(flat, smoothing(thresholds, scale)) < thresholds.penumbra
     _divide(flat, _quiet_level(_block_means(flat, size, dark), terms, sigma=sigma), size)
     return flat
-
-
-def smoothing(thresholds: Thresholds, scale_mm: float) -> float:
-    """Return the standard deviation, in pixels, of the Gaussian laid over an image.
-
-    The instrument's own, but never finer than 0.3 Mm: resolved intergranular lanes would be cut.
-    """
-    return max(thresholds.smoothing_px, _LANE_MM / scale_mm)
-
-
-def smooth(intensity: Image, sigma: float) -> Image:
-    """Return an image under a Gaussian of `sigma` pixels; NaN counts as quiet: float32 (y, x)."""
-    smoothed: Image = np.nan_to_num(intensity, nan=1.0)
-    ndimage.gaussian_filter(smoothed, sigma, truncate=3.0, output=smoothed)
-    return smoothed
 
 
 def _without_limb(observation: xr.Dataset, angle: Image) -> Image:
@@ -130,10 +124,11 @@ def _without_limb(observation: xr.Dataset, angle: Image) -> Image:
         cosine: Image = angle[rows]
         part: Image = intensity[rows].astype(np.float32, copy=False)
         if darkened:
-            part = np.divide(part, limb_darkening(cosine), dtype=np.float32)
+            part = part / limb_darkening(cosine)
         usable = valid[rows] & np.isfinite(part) & (cosine > _DARKEST_LIMB)
         found = found or bool(usable.any())
-        flat[rows] = np.where(usable, part, np.nan)
+        flat[rows] = part
+        flat[rows][~usable] = np.nan
     if not found:
         raise IngestError(
             f"{observation.attrs['source']}: no pixel is valid and on the disk",
@@ -165,30 +160,60 @@ def _quiet_level(means: Floats, terms: Floats, *, sigma: float) -> Floats:
             return np.asarray(np.median(means[known]))
         if np.array_equal(quiet, fitted):
             break
-        level = terms @ np.linalg.lstsq(terms[quiet], means[quiet], rcond=_LEAST_SINGULAR)[0]
+        level = terms @ _fit(terms, means, quiet)
     return level * _local_residual(means / level, quiet, sigma=sigma)
+
+
+def _fit(terms: Floats, means: Floats, quiet: Mask) -> Floats:
+    """Return the least-squares coefficients of the terms, of which none depends on the others."""
+    basis = terms.reshape(-1, terms.shape[-1])
+    chosen = basis * quiet.reshape(-1, 1)
+    known = np.where(quiet, means, 0.0).ravel()
+    found = np.linalg.lstsq(chosen.T @ basis, chosen.T @ known, rcond=_LEAST_SINGULAR**2)[0]
+    return np.asarray(found, dtype=np.float64)
 
 
 def _block_means(image: Image, size: int, left_out: Mask | None = None) -> Floats:
     """Return the means of square blocks; NaN where fewer than half of the pixels are known."""
-    across = [(0, 0), (0, -image.shape[1] % size)]
-
-    def total(values: npt.NDArray[np.float32] | Mask) -> Floats:
-        spare = [(0, -len(values) % size), across[1]]
-        padded = np.pad(values, spare) if any(map(any, spare)) else values
-        rows, columns = (length // size for length in padded.shape)
-        blocks = padded.reshape(rows, size, columns, size)
-        return np.asarray(blocks.sum(axis=1, dtype=np.float64).sum(axis=-1))
-
-    means = []
+    extent = np.multiply.outer(*(_block_lengths(length, size) for length in image.shape))
+    sums, counts = [], []
     for rows in strips(image.shape, multiple=size):
         known = np.isfinite(image[rows])
         if left_out is not None:
             known &= ~left_out[rows]
-        count, extent = total(known), total(np.ones(known.shape, dtype=np.bool_))
-        mean = total(np.where(known, image[rows], 0)) / np.maximum(count, 1)
-        means.append(np.where(count >= extent / 2, mean, np.nan))
-    return np.concatenate(means)
+        part = image[rows].copy()
+        part[~known] = 0
+        sums.append(_block_sums(part, size))
+        counts.append(_block_sums(known, size))
+    count = np.concatenate(counts)
+    mean = np.concatenate(sums) / np.maximum(count, 1)
+    return np.where(count >= extent / 2, mean, np.nan)
+
+
+def _block_lengths(length: int, size: int) -> Floats:
+    """Return the pixels along an axis of each of its blocks, of which the last may be shorter."""
+    starts = np.arange(0.0, length, size)
+    return np.asarray(np.minimum(size, length - starts))
+
+
+def _block_sums(values: npt.NDArray[np.float32] | Mask, size: int) -> Floats:
+    """Return the sums of square blocks, float64; what lies beyond the border counts as nothing."""
+    spare = [(0, -length % size) for length in values.shape]
+    padded = np.pad(values, spare) if np.any(spare) else values
+    rows, columns = (length // size for length in padded.shape)
+    down = padded.reshape(rows, size, columns * size).sum(axis=1, dtype=np.float64)
+    return np.asarray(down.reshape(rows, columns, size) @ np.ones(size))
+
+
+def _orthonormal_terms(angles: Floats, *, width_mm: float) -> Floats:
+    """Return combinations of `_terms` that are orthonormal over the blocks of known angle.
+
+    A combination that vanishes there but for rounding is not among them.
+    """
+    terms = _terms(angles, width_mm=width_mm)
+    _, size, mixture = np.linalg.svd(terms[np.isfinite(angles)], full_matrices=False)
+    kept = size > _LEAST_SINGULAR * size[0]
+    return np.asarray(terms @ (mixture[kept].T / size[kept]))
 
 
 def _terms(angles: Floats, *, width_mm: float) -> Floats:
@@ -206,12 +231,21 @@ def _terms(angles: Floats, *, width_mm: float) -> Floats:
     return np.stack(terms, axis=-1)
 
 
-def _local_residual(ratio: Floats, quiet: npt.NDArray[np.bool_], *, sigma: float) -> Floats:
+def _local_residual(ratio: Floats, quiet: Mask, *, sigma: float) -> Floats:
     """Return the quiet blocks' average over a Gaussian neighbourhood; 1 where there are none."""
-    weight = ndimage.gaussian_filter(quiet.astype(np.float64), sigma, mode="constant")
-    excess = np.where(quiet, ratio - 1, 0.0)
-    local = ndimage.gaussian_filter(excess, sigma, mode="constant")
+    down, across = (_gaussian(length, sigma) for length in quiet.shape)
+    weight = down @ quiet @ across
+    local = down @ np.where(quiet, ratio - 1, 0.0) @ across
     return np.asarray(1 + local / np.maximum(weight, 0.05))
+
+
+def _gaussian(length: int, sigma: float) -> Floats:
+    """Return the symmetric matrix that lays a Gaussian over an axis, zero beyond its ends."""
+    reach = int(4 * sigma + 0.5)
+    bell = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    away = np.abs(np.subtract.outer(np.arange(length), np.arange(length)))
+    kernel = np.pad(bell[reach:] / bell.sum(), (0, length))
+    return kernel[np.minimum(away, reach + 1)]
 
 
 def _divide(flat: Image, level: Floats, size: int) -> None:
@@ -221,9 +255,9 @@ def _divide(flat: Image, level: Floats, size: int) -> None:
         flat /= grid
         return
     places = [(np.arange(length) + 0.5) / size - 0.5 for length in flat.shape]
+    wide = _interpolated(grid, places[1], axis=1)
     for rows in strips(flat.shape):
-        high = _interpolated(grid, places[0][rows], axis=0)
-        flat[rows] /= _interpolated(high, places[1], axis=1)
+        flat[rows] /= _interpolated(wide, places[0][rows], axis=0)
 
 
 def _interpolated(grid: Image, places: Floats, *, axis: int) -> Image:
@@ -232,5 +266,7 @@ def _interpolated(grid: Image, places: Floats, *, axis: int) -> Image:
     below = np.clip(np.floor(places).astype(int), 0, last)
     above = np.minimum(below + 1, grid.shape[axis] - 1)
     weight = np.expand_dims((places - below).astype(np.float32), 1 - axis)
-    mixed: Image = np.take(grid, below, axis) * (1 - weight) + np.take(grid, above, axis) * weight
+    mixed: Image = np.take(grid, below, axis)
+    mixed *= 1 - weight
+    mixed += np.take(grid, above, axis) * weight
     return mixed

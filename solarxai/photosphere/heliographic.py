@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
-from astropy.io.fits import Header
+from astropy.io.fits import Card
 from astropy.wcs import WCS
 
 from solarxai.errors import IngestError
@@ -184,9 +184,7 @@ class _Keywords:
 
     def __init__(self, observation: xr.Dataset) -> None:
         self._source = observation.attrs["source"]
-        self._headers = [
-            Header.fromstring(observation.attrs[name], sep="\n") for name in ("wcs", "header")
-        ]
+        self._headers = [_cards(observation.attrs[name]) for name in ("wcs", "header")]
 
     def observer(self) -> Observer:
         """Return the observer.
@@ -224,12 +222,12 @@ class _Keywords:
 
     @property
     def _axis(self) -> str:
-        return str(self._headers[0].get("CTYPE1", ""))
+        return str(_value(self._headers[0], "CTYPE1") or "")
 
     def _number(self, *names: str, default: float | None = None) -> float:
         for header in self._headers:
             for name in names:
-                value = header.get(name)
+                value = _value(header, name)
                 if isinstance(value, int | float) and np.isfinite(value):
                     return float(value)
         if default is None:
@@ -239,6 +237,16 @@ class _Keywords:
                 "angle.",
             )
         return default
+
+
+def _cards(text: str) -> dict[str, str]:
+    """Return the cards of a header by keyword, the first of those that share one."""
+    return {card[:8].rstrip(): card for card in reversed(text.split("\n"))}
+
+
+def _value(cards: dict[str, str], keyword: str) -> Any:
+    """Return the value of a card, None without one; the others are not taken apart."""
+    return Card.fromstring(cards[keyword]).value if keyword in cards else None
 
 
 def _cosines(wcs: WCS, place: tuple[float, float]) -> Callable[[Floats, Floats], Floats]:
@@ -287,7 +295,10 @@ def _cosine_of_distance(points: tuple[Floats, Floats], place: tuple[float, float
 def _cosine_on_plane(x: Floats, y: Floats, axis: tuple[float, float, float]) -> Floats:
     """Return the cosines from an axis of points (x, y) of the tangent plane at the native pole."""
     east, north, up = axis
-    return (x * north + (up - y * east)) / np.sqrt(x * x + (y * y + 1))
+    cosine = x * north + (up - y * east)
+    length = x * x + (y * y + 1)
+    cosine /= np.sqrt(length, out=length)
+    return cosine
 
 
 def _cosine_on_cylinder(x: Floats, y: Floats, axis: tuple[float, float, float]) -> Floats:
@@ -302,8 +313,10 @@ _PROJECTIONS = {"-TAN": _cosine_on_plane, "-CEA": _cosine_on_cylinder}
 
 
 def _mu_from_sight(cosine: Floats, place: Observer) -> Floats:
-    fraction = (1 - cosine**2) / (place.solar_radius / place.distance) ** 2
-    return np.sqrt(np.where(fraction < 1, 1 - fraction, np.nan))
+    fraction = np.subtract(1, np.square(cosine, out=cosine), out=cosine)
+    fraction /= (place.solar_radius / place.distance) ** 2
+    with np.errstate(invalid="ignore"):
+        return np.sqrt(np.subtract(1, fraction, out=fraction), out=fraction)
 
 
 def _mu_from_surface(cosine: Floats, place: Observer) -> Floats:

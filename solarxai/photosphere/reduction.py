@@ -17,17 +17,15 @@ import xarray as xr
 
 from solarxai.errors import IngestError
 from solarxai.instruments import Thresholds, open_imager
-from solarxai.photosphere.flattening import flattened, smooth, smoothing
+from solarxai.photosphere.flattening import flattened
 from solarxai.photosphere.heliographic import Geometry, cosine_of_heliocentric_angle
+from solarxai.photosphere.regions import Region, Resolution, find_regions, is_defect
+from solarxai.photosphere.smoothing import smooth, smoothing
 from solarxai.photosphere.strips import strips
 from solarxai.photosphere.structures import (
-    Region,
-    Resolution,
     Structure,
     classify_pixels,
     doubt_attached,
-    find_regions,
-    is_defect,
     judge,
     measure,
     without_rim,

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-import numpy.typing as npt
+__all__ = ["strips"]
 
-__all__ = ["label_sizes", "strips"]
-
-_PIXELS_AT_ONCE = 1 << 17
+_PIXELS_AT_ONCE = 1 << 16
 """Pixels of a strip: its float64 intermediates stay in a processor's cache."""
 
 
@@ -26,11 +23,3 @@ def strips(shape: tuple[int, ...], *, multiple: int = 1) -> Iterator[slice]:
     rows = max(1, _PIXELS_AT_ONCE // (multiple * max(shape[1], 1))) * multiple
     for start in range(0, shape[0], rows):
         yield slice(start, min(start + rows, shape[0]))
-
-
-def label_sizes(labels: npt.NDArray[np.int32], count: int) -> npt.NDArray[np.int64]:
-    """Return the number of pixels of each label from 0 to `count`."""
-    sizes = np.zeros(count + 1, dtype=np.int64)
-    for rows in strips(labels.shape):
-        sizes += np.bincount(labels[rows].ravel(), minlength=count + 1)
-    return sizes

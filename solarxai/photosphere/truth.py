@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from solarxai.photosphere.structures import Region, Structure
+from solarxai.photosphere.regions import Region
+from solarxai.photosphere.structures import Structure
 from solarxai.schema import LABELS
 
 __all__ = ["Match", "Truth", "match_truth", "relabelled"]

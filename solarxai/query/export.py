@@ -170,7 +170,7 @@ def export(ds: xr.Dataset, path: Path | str) -> Path:
 
 
 def _write_netcdf(ds: xr.Dataset, path: Path) -> None:
-    ds.to_netcdf(path, engine="h5netcdf", encoding={"time": time_encoding()})
+    ds.to_netcdf(path, engine="netcdf4", encoding={"time": time_encoding()})
 
 
 def _write_zarr(ds: xr.Dataset, path: Path) -> None:

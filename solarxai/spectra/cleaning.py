@@ -18,7 +18,7 @@ from solarxai.spectra._profile import weighted_sum, window_flux
 from solarxai.spectra._spikes import has_spike
 from solarxai.spectra.features import line_features
 from solarxai.spectra.grid import span, study_grid
-from solarxai.spectra.lines import LINES
+from solarxai.spectra.lines import REST
 
 __all__ = ["REASONS", "STEPS", "Cleaning", "tally"]
 
@@ -196,7 +196,19 @@ class _Batch:
     @cached_property
     def peak(self) -> npt.NDArray[Any]:
         """Maximum (n,) of the valid values; −inf without any."""
-        return np.asarray(np.where(np.isnan(self.counts), -np.inf, self.counts).max(axis=1))
+        return np.asarray(self.trusted.max(axis=1))
+
+    @cached_property
+    def trusted(self) -> npt.NDArray[Any]:
+        """The counts, −inf where not valid."""
+        lost = np.isnan(self.counts)
+        return np.where(lost, -np.inf, self.counts) if lost.any() else self.counts
+
+    @property
+    def finite(self) -> npt.NDArray[Any]:
+        """The counts, NaN where they are infinite."""
+        finite = np.isfinite(self.counts)
+        return self.counts if finite.all() else np.where(finite, self.counts, np.nan)
 
     def pseudo_continuum(self) -> npt.NDArray[Any]:
         """Mean (n,) of the bump between the triplet and h."""
@@ -247,8 +259,8 @@ def _limb(batch: _Batch, least: float) -> Flags:
 
 
 def _cosmic_ray(batch: _Batch, half_width: u.Quantity) -> Flags:
-    place = batch.axis[np.where(np.isnan(batch.counts), -np.inf, batch.counts).argmax(axis=1)]
-    distance = np.minimum(np.abs(place - _rest("k")), np.abs(place - _rest("h")))
+    place = batch.axis[batch.trusted.argmax(axis=1)]
+    distance = np.minimum(np.abs(place - REST["k"]), np.abs(place - REST["h"]))
     return np.asarray(distance > angstrom(half_width, "cosmic_ray"))
 
 
@@ -273,12 +285,11 @@ def _saa(batch: _Batch, _on: bool) -> Flags:
 
 
 def _kh_ratio(batch: _Batch, limits: tuple[float, float]) -> Flags:
-    windows = [(_rest(line) - HALF_WIDTH, _rest(line) + HALF_WIDTH) for line in ("k", "h")]
+    windows = [(REST[line] - HALF_WIDTH, REST[line] + HALF_WIDTH) for line in ("k", "h")]
     low, high = windows[0][0], windows[1][1]
     if batch.axis[0] > low or batch.axis[-1] < high:
         raise _uncovered("kh_ratio", f"{low:.2f} to {high:.2f}", batch.axis)
-    finite = np.where(np.isfinite(batch.counts), batch.counts, np.nan)
-    k, h = (window_flux(finite, batch.axis, *window) for window in windows)
+    k, h = (window_flux(batch.finite, batch.axis, *window) for window in windows)
     return (k < limits[0] * h) | (k > limits[1] * h)
 
 
@@ -290,10 +301,6 @@ def _quiet_sun(batch: _Batch, thresholds: tuple[float, float]) -> Flags:
 
 def _spike(batch: _Batch, sigmas: float) -> Flags:
     return has_spike(batch.counts, batch.axis, sigmas)
-
-
-def _rest(line: str) -> float:
-    return float(LINES[line].to_value(u.AA))
 
 
 def _no_pair(value: tuple[float, float]) -> bool:

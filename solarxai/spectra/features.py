@@ -13,7 +13,7 @@ import numpy.typing as npt
 from solarxai.spectra._axis import Floats, angstrom, axis_angstrom, pixels_of
 from solarxai.spectra._profile import at_wavelength, quantiles, window_flux
 from solarxai.spectra._reversal import central_reversal
-from solarxai.spectra.lines import LINES, line_velocity
+from solarxai.spectra.lines import REST, velocity
 
 __all__ = ["FEATURES", "Feature", "line_features"]
 
@@ -45,7 +45,7 @@ FEATURES: Mapping[str, Feature] = types.MappingProxyType(
 
 HALF_WIDTH = 1.5  # Angstrom
 TRIPLET, REFERENCE = 2798.77, 2799.32  # Angstrom
-BLOCK = 4096  # spectra measured at a time, to bound the memory
+BLOCK = 1024  # spectra measured at a time, to bound the memory
 CORE = 0.75  # Angstrom: holds k2v and k2r, leaves out Mn at 2795.641 and the shoulder behind it
 DEPTH = 0.05  # of the highest peak: four times the photon noise of a peak of 420 DN
 COARSEST = 0.1  # Angstrom: pixels wider than this do not show k3
@@ -111,7 +111,7 @@ def _measure(spectra: npt.NDArray[Any], axis: Floats, widest: float) -> dict[str
 
 
 def _flow(spectra: npt.NDArray[Any], axis: Floats) -> dict[str, Floats]:
-    low, middle, high = _velocity(quantiles(spectra, axis, *_window("k"), QUARTILES)).T
+    low, middle, high = velocity(quantiles(spectra, axis, *_window("k"), QUARTILES), "k").T
     return {
         "k_width": high - low,
         "k_asymmetry": (high - middle) - (middle - low),
@@ -120,7 +120,7 @@ def _flow(spectra: npt.NDArray[Any], axis: Floats) -> dict[str, Floats]:
 
 
 def _reversal(spectra: npt.NDArray[Any], axis: Floats, widest: float) -> dict[str, Floats]:
-    core = np.abs(axis - _rest("k")) <= CORE
+    core = np.abs(axis - REST["k"]) <= CORE
     profile = spectra[:, core].astype(np.float64)
     names = ("k3_height", "k2_ratio", "k2_separation")
     measured = np.full((len(names), len(spectra)), np.nan)
@@ -128,7 +128,7 @@ def _reversal(spectra: npt.NDArray[Any], axis: Floats, widest: float) -> dict[st
     if good.any() and widest <= COARSEST and _resolves(axis, core):
         peaks = central_reversal(profile[good], axis[core], depth=DEPTH)
         height = (peaks.violet_height + peaks.red_height) / 2
-        apart = _velocity(peaks.red) - _velocity(peaks.violet)
+        apart = velocity(peaks.red, "k") - velocity(peaks.violet, "k")
         measured[:, good] = (
             peaks.dip_height / height, peaks.violet_height / peaks.red_height, apart,
         )  # fmt: skip
@@ -140,7 +140,7 @@ def _resolves(axis: Floats, core: npt.NDArray[np.bool_]) -> bool:
     inside = axis[core]
     if len(inside) < 5 or np.diff(inside).max() > COARSEST:
         return False
-    reach = inside[[0, -1]] - _rest("k")
+    reach = inside[[0, -1]] - REST["k"]
     return bool(-reach[0] > CORE - COARSEST and reach[1] > CORE - COARSEST)
 
 
@@ -148,13 +148,5 @@ def _positive(flux: Floats) -> Floats:
     return np.where(flux > 0, flux, np.nan)
 
 
-def _velocity(wavelength: Floats) -> Floats:
-    return np.asarray(line_velocity(wavelength * u.AA, "k").to_value(u.km / u.s))
-
-
 def _window(line: str) -> tuple[float, float]:
-    return _rest(line) - HALF_WIDTH, _rest(line) + HALF_WIDTH
-
-
-def _rest(line: str) -> float:
-    return float(LINES[line].to_value(u.AA))
+    return REST[line] - HALF_WIDTH, REST[line] + HALF_WIDTH

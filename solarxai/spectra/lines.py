@@ -11,24 +11,26 @@ import numpy as np
 import numpy.typing as npt
 
 from solarxai.errors import ContractError
-from solarxai.spectra._axis import angstrom, axis_angstrom
+from solarxai.spectra._axis import Floats, angstrom, axis_angstrom
 
 __all__ = [
     "LINES",
     "PHOTOSPHERIC",
+    "REST",
     "WINDOWS",
     "line_velocity",
     "line_windows",
+    "velocity",
     "velocity_wavelength",
 ]
 
+REST: Mapping[str, float] = types.MappingProxyType(
+    {"k": 2796.352, "h": 2803.530, "triplet": 2798.8, "triplet_blue": 2791.599}
+)
+"""Those of `LINES` in Angstrom."""
+
 LINES: Mapping[str, u.Quantity] = types.MappingProxyType(
-    {
-        "k": 2796.352 * u.AA,
-        "h": 2803.530 * u.AA,
-        "triplet": 2798.8 * u.AA,
-        "triplet_blue": 2791.599 * u.AA,
-    }
+    {name: wavelength * u.AA for name, wavelength in REST.items()}
 )
 """Rest wavelength in vacuum by name; *triplet* is the blend of 2798.754 and 2798.823 Angstrom."""
 
@@ -48,6 +50,7 @@ WINDOWS: Mapping[str, int] = types.MappingProxyType(
 )
 """Number of each window of `line_windows`; *continuum* lies between the triplet and h."""
 
+LIGHT = float(astropy.constants.c.to_value(u.km / u.s))
 TRIPLET_SHARE = 1 / 3
 """Half width of the triplet's window as a part of that of k and h."""
 
@@ -71,9 +74,13 @@ def line_velocity(wavelength: u.Quantity, line: str) -> u.Quantity:
     -----
     v = c (λ − λ₀) / λ₀, the non-relativistic form: at 300 km/s it is 0.15 km/s off.
     """
-    rest = _rest(line)
-    shift = (angstrom(wavelength, "the wavelength") - rest) / rest
-    return shift * astropy.constants.c.to(u.km / u.s)
+    _rest(line)
+    return velocity(angstrom(wavelength, "the wavelength"), line) * u.km / u.s
+
+
+def velocity(wavelength: Floats, line: str) -> Floats:
+    """Return the Doppler velocity in km/s of wavelengths in Angstrom; see `line_velocity`."""
+    return (wavelength - REST[line]) / REST[line] * LIGHT
 
 
 def velocity_wavelength(velocity: u.Quantity, line: str) -> u.Quantity:
@@ -138,4 +145,4 @@ def _rest(line: str) -> float:
             f"{line!r} is no line of the Mg II window",
             remedy=f"Take one of {', '.join(LINES)}.",
         )
-    return float(LINES[line].to_value(u.AA))
+    return REST[line]

@@ -6,6 +6,7 @@ import sunpy.map
 from astropy.io.fits import Header
 from astropy.wcs import WCS
 from solar_files import bright_image, hmi_cards
+from sunpy.coordinates import get_earth
 
 from solarxai.errors import IngestError
 from solarxai.instruments._coordinates import assumed_coordinates, header_coordinates
@@ -68,6 +69,16 @@ def test_without_distance_the_observer_is_earth():
     assert "no DSUN_OBS: the observer is taken to be at Earth" in found.notes
     assert words(found)["DSUN_OBS"] == pytest.approx(1.5075e11, rel=1e-3)
     assert words(found)["HGLT_OBS"] == pytest.approx(7.25, abs=0.01)
+
+
+@pytest.mark.parametrize("year", [1996, 2009, 2014, 2023])
+def test_earth_is_where_sunpy_puts_it(year):
+    time = np.datetime64(f"{year}-08-19T03:04:05.678", "ns")
+    found = Header.fromstring(assumed_coordinates((9, 9), 0.5, time).text, sep="\n")
+    earth = get_earth(str(time))
+    assert found["DSUN_OBS"] == pytest.approx(earth.radius.to_value("m"), rel=1e-14)
+    assert found["HGLT_OBS"] == pytest.approx(earth.lat.to_value("deg"), abs=1e-12)
+    assert found["HGLN_OBS"] == 0
 
 
 def test_without_longitude_those_of_earth_are_taken():

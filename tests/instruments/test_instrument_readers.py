@@ -40,7 +40,7 @@ def test_hmi_gives_an_observation_with_utc_time_and_its_whole_header(tmp_path):
 def test_attributes_can_be_stored_as_json_and_netcdf(tmp_path):
     found = read(refer(write_image(tmp_path / "a.fits")))
     json.dumps(found.attrs)
-    found.to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
+    found.to_netcdf(tmp_path / "a.nc", engine="netcdf4")
 
 
 def test_pixels_without_data_are_not_valid(tmp_path):

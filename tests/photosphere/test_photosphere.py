@@ -22,7 +22,8 @@ from solarxai.errors import IngestError
 from solarxai.ingest import open_observation
 from solarxai.instruments import Thresholds
 from solarxai.photosphere import describe, flatten, limb_darkening, mu
-from solarxai.photosphere.structures import Region, Resolution, judge
+from solarxai.photosphere.regions import Region, Resolution
+from solarxai.photosphere.structures import judge
 from solarxai.provenance import file_hash
 from solarxai.schema import INVALID, MEASUREMENTS, PENUMBRA, PORE, QUIET, UMBRA
 

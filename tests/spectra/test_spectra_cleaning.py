@@ -219,6 +219,17 @@ def test_noise_alone_is_no_spike_and_a_hot_or_dead_pixel_is():
     assert reason(dead, only("spike")) == "spike"
 
 
+def test_single_precision_drops_the_same_spectra():
+    counts = noisy(np.repeat(spectrum(AXIS, peak=400.0), 500, axis=0), seed=5)
+    counts *= np.random.default_rng(6).uniform(0.01, 3, (500, 1))
+    counts[np.arange(500), 300 + np.arange(500) % 50] += np.linspace(0, 100, 500)
+    counts[7, 300], counts[8, 301] = np.inf, np.nan
+    counts = counts.astype(np.float32)
+    one = quality(counts, Cleaning(saturation_level=None))
+    assert np.array_equal(one, quality(counts.astype(float), Cleaning(saturation_level=None)))
+    assert {REASONS[code] for code in np.unique(one)} >= {"kept", "spike", "missing"}
+
+
 def test_the_sharpest_line_the_instrument_can_show_is_no_spike():
     offsets = np.linspace(-0.5, 0.5, 21) * 0.02546
     sharp = gaussian(AXIS, 2800 + offsets, 0.053 / 2.3548, 2000.0)

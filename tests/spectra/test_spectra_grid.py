@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from mg_profiles import AXES, K, angstrom, gaussian, spectrum
+from mg_profiles import AXES, K, angstrom, gaussian, noisy, spectrum
 
 from solarxai.errors import ContractError
 from solarxai.spectra import STUDY_RANGE, named_grid, native_grid, regrid, study_grid
@@ -192,3 +192,22 @@ def test_shapes_that_do_not_fit_are_refused():
         regrid(np.zeros((1, 63)), angstrom("raster"), study_grid(), valid=np.ones((1, 5), bool))
     with pytest.raises(ContractError, match="the grid does not increase"):
         regrid(np.zeros((1, 63)), angstrom("raster"), study_grid()[::-1])
+
+
+@pytest.mark.parametrize("name", ["native", "raster"])
+def test_single_precision_costs_two_millionths_of_the_maximum_at_most(name):
+    values = noisy(np.repeat(spectrum(AXES[name], peak=400.0), 50, axis=0), seed=3)
+    one = regrid(values.astype(np.float32), angstrom(name), study_grid())
+    other = regrid(values, angstrom(name), study_grid())
+    assert np.abs(one - other).max() <= 2e-6 * other.max()
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_a_spectrum_depends_on_itself_alone_to_the_last_bit(kind):
+    values = noisy(np.repeat(spectrum(AXES["native"], peak=400.0), 37, axis=0), seed=4).astype(kind)
+    values[5, ::7] = np.nan
+    values[:, 0] = np.nan  # beyond what the grid depends on
+    together = regrid(values, angstrom("native"), study_grid())
+    alone = [regrid(values[k : k + 1], angstrom("native"), study_grid()) for k in range(37)]
+    assert np.array_equal(together, np.concatenate(alone), equal_nan=True)
+    assert np.isfinite(together).all(axis=1).sum() == 36
