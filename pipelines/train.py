@@ -12,23 +12,26 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import xarray as xr
-from pydantic import Field
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationInfo
 
 from pipelines.options import with_options_of
 from pipelines.processes import Telling, joined, launched_place, run_together
 from solarxai import blocks, splits, training
-from solarxai.errors import TrainingError
+from solarxai.errors import SolarxaiError, TrainingError
 from solarxai.provenance import write_atomically
 from solarxai.schema import SPECTROGRAM, kind_of
 from solarxai.spectrograms import flatten
 from solarxai.training.biased import Bias, select
 from solarxai.training.checkpoints import Checkpointing
 from solarxai.training.shards import BlockFolder, ShardedSamples
+from solarxai.training.stored import contents, open_stored
 from solarxai.training.team import Team
-from solarxai.workflow import Cluster, Outcome
+from solarxai.workflow import Cluster, Folder, Outcome
 from solarxai.workflow.progress import Progress
 
-__all__ = ["OUTPUTS", "SUPPLIED", "Hours", "Per", "complaints", "run", "shown_to_network"]
+__all__ = [
+    "OUTPUTS", "SUPPLIED", "Hours", "Per", "Source", "complaints", "run", "shown_to_network",
+]  # fmt: skip
 
 Per = Literal["spectrum", "spectrogram"]
 Hours = Annotated[float, Field(ge=0)]
@@ -46,11 +49,49 @@ SUPPLIED = frozenset(
 """Parameters of `solarxai.training.train` that are no options."""
 
 
+@dataclass(frozen=True)
+class Source:
+    """A store to learn from.
+
+    Parameters
+    ----------
+    path
+        Its folder.
+    contents
+        Hash of the samples it holds, by which a step's key tells whether they have changed.
+    """
+
+    path: str
+    contents: str
+
+    @classmethod
+    def of(cls, path: Path) -> Source:
+        """Return the store of a folder as it is now."""
+        return cls(path=str(path), contents=contents(path))
+
+
+def _source(given: Any, info: ValidationInfo) -> Source:
+    """Return the store of a path as workflow files spell it, or of what a record keeps of one."""
+    named = given["path"] if isinstance(given, Mapping) and "path" in given else given
+    path = TypeAdapter(Folder).validate_python(named, context=info.context)
+    try:
+        return Source.of(path)
+    except SolarxaiError as error:
+        raise ValueError(str(error)) from error
+
+
+StoreFolder = Annotated[Source, BeforeValidator(_source)]
+
+
 def complaints(options: Mapping[str, Any]) -> list[str]:
     """Return what is wrong with the options beyond their types."""
+    found = []
     if options["split_by"] != "region" and options["gap_hours"] is not None:
-        return [f"gap_hours goes with split_by region, and this splits by {options['split_by']}"]
-    return []
+        by = options["split_by"]
+        found.append(f"gap_hours goes with split_by region, and this splits by {by}")
+    if options.get("source") is not None and options["in_memory"] == "always":
+        found.append("in_memory always goes with the run's own samples, and source names a store")
+    return found
 
 
 @with_options_of(training.train, without=SUPPLIED)
@@ -60,6 +101,7 @@ def run(
     cluster: Cluster | None = None,
     progress: Progress | None = None,
     threads: int = 1,
+    source: StoreFolder | None = None,
     fractions: tuple[float, float, float] = (0.6, 0.2, 0.2),
     split_by: Literal["region", "observation"] = "region",
     gap_hours: Hours | None = None,
@@ -85,6 +127,9 @@ def run(
         Follows the epochs.
     threads
         Threads of torch, of each process.
+    source
+        The store whose samples are learnt from, relative to the workflow file; those of the run
+        itself if None. Its images are read shard by shard, its column `split` is not.
     fractions
         Of the regions: for training, validation and test.
     split_by
@@ -104,7 +149,8 @@ def run(
         all where torchrun or srun started them (WORLD_SIZE then is this number).
     in_memory
         Whether all images are held in memory: "auto" does while the block files have no more than
-        `memory_mb`. Otherwise they are read block by block, a window of blocks at a time.
+        `memory_mb`. Otherwise they are read block by block, a window of blocks at a time. Those of
+        a store never are.
     memory_mb
         Megabytes (1e6) for images, of each process; where they are not all held and `window` is
         not given, half of them are the window and the other half what is read ahead of it.
@@ -117,8 +163,9 @@ def run(
     del cluster
     progress = progress or Progress()
     job = _Job(
-        out=out, threads=threads, fractions=fractions, split_by=split_by, gap_hours=gap_hours,
-        per=per, keep_epochs=keep_epochs, bias=bias, in_memory=in_memory, memory_mb=memory_mb,
+        out=out, threads=threads, source=None if source is None else Path(source.path),
+        fractions=fractions, split_by=split_by, gap_hours=gap_hours, per=per,
+        keep_epochs=keep_epochs, bias=bias, in_memory=in_memory, memory_mb=memory_mb,
         checkpoint_seconds=checkpoint_seconds, checkpoint_steps=checkpoint_steps, options=options,
     )  # fmt: skip
     epochs = int(options["epochs"]) * int(options["members"])
@@ -135,6 +182,7 @@ class _Job:
 
     out: Path
     threads: int
+    source: Path | None
     fractions: tuple[float, float, float]
     split_by: Literal["region", "observation"]
     gap_hours: float | None
@@ -173,13 +221,12 @@ def _learnt_by(processes: int, job: _Job, telling: Telling) -> Outcome:
 def _learn(job: _Job, team: Team, telling: Telling) -> Outcome:
     """Return what came of a job; of several processes, the first one writes and tells."""
     out, options = job.out, dict(job.options)
-    ingested = json.loads((out / "ingest.json").read_text())
     columns, shown, window = _samples(job, telling if team.leads else None)
     trained = training.train(
         shown,
         threads=job.threads,
         naive=job.split_by != "region",
-        scale_mm=ingested.get("scale_mm", 0.5),
+        scale_mm=_scale_mm(job, columns),
         keep_epochs=out / "epochs" if job.keep_epochs else None,
         progress=telling.reach if team.leads else None,
         checkpointing=_checkpointing(job, telling),
@@ -193,26 +240,38 @@ def _learn(job: _Job, team: Team, telling: Telling) -> Outcome:
     return made
 
 
+def _scale_mm(job: _Job, columns: xr.Dataset) -> float:
+    """Return the plate scale as the store has it, or as the samples of the run were ingested."""
+    if job.source is not None:
+        return float(columns.attrs.get("scale_mm", 0.5))
+    return float(json.loads((job.out / "ingest.json").read_text()).get("scale_mm", 0.5))
+
+
 def _samples(
     job: _Job, telling: Telling | None
 ) -> tuple[xr.Dataset, xr.Dataset | ShardedSamples, int | None]:
     """Return the columns with their split, what the network is shown, and the window."""
     folder, most = job.out / "samples", job.memory_mb * 1_000_000
-    size = sum(path.stat().st_size for path in folder.glob("*.nc"))
-    if job.in_memory == "always" or (job.in_memory == "auto" and size <= most):
+    if job.source is None and _all_in_memory(job, folder, most):
         samples = _split(blocks.open_samples(folder), job)
         return samples, shown_to_network(samples, job.per), None
-    opened = BlockFolder.open(folder)
+    opened = BlockFolder.open(folder) if job.source is None else open_stored(job.source)
     columns = _split(opened.columns, job)
     spectra = kind_of(columns) is SPECTROGRAM and job.per == "spectrum"
     window = job.options["window"] or max(1, most // 2 // opened.largest)
     if telling:
+        kind = "blocks" if job.source is None else f"shards of {job.source}"
         telling.say(
-            f"images stay in {len(opened.shards)} blocks ({opened.nbytes / 1e6:.0f} MB), "
+            f"images stay in {len(opened.shards)} {kind} ({opened.nbytes / 1e6:.0f} MB), "
             f"{min(window, len(opened.shards))} at a time: at most "
             f"{opened.bound(window, job.options['readers']) / 1e6:.0f} MB of them at hand"
         )
     return columns, opened.shown(columns, spectra=spectra), window
+
+
+def _all_in_memory(job: _Job, folder: Path, most: int) -> bool:
+    size = sum(path.stat().st_size for path in folder.glob("*.nc"))
+    return job.in_memory == "always" or (job.in_memory == "auto" and size <= most)
 
 
 def _split(opened: xr.Dataset, job: _Job) -> xr.Dataset:

@@ -8,7 +8,7 @@ once every shard is there, `SEALED.json` with the root hash.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -170,11 +170,15 @@ class Segment:
 
     def samples(self, shard: int) -> xr.Dataset:
         """Return the Samples of a shard, in memory: all that a task needs to compute its maps."""
-        rows = np.arange(self.n_rows)[self.rows(shard)]
+        return self.chosen(self.sample_variables, np.arange(self.n_rows)[self.rows(shard)])
+
+    def chosen(self, names: Collection[str], rows: npt.NDArray[np.int64]) -> xr.Dataset:
+        """Return some variables of the Samples at the given rows (any order), in memory."""
         words = self.attributes
-        variables = {name: self._variable(name, rows) for name in self.sample_variables}
+        variables = {name: self._variable(name, rows) for name in names}
         made = xr.Dataset(variables, coords=self.axes, attrs=dict(words["samples"]))
-        return made.set_coords(["header", *str(words["coordinates"]).split()])
+        coordinates = ("header", *str(words["coordinates"]).split())
+        return made.set_coords([name for name in coordinates if name in variables])
 
     def read(
         self, name: str, rows: npt.NDArray[np.int64], window: tuple[Any, ...] = ()
@@ -199,7 +203,8 @@ class Segment:
         try:
             values = read(name, wanted)
         except (OSError, ValueError, RuntimeError) as error:
-            raise self._broken(name, f"is damaged ({str(error).split('.')[0]})") from error
+            file, _, _ = str(error).partition(" is damaged")
+            raise self._broken(name, f"is damaged ({file})") from error
         for axis, cut in reversed(list(enumerate(window, start=1))):
             values = values[(*[slice(None)] * axis, cut)]
         return values if np.array_equal(rows, wanted) else values[back]

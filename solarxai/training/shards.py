@@ -1,7 +1,8 @@
 """Samples whose images stay in the block files of a run: columns in memory, images by row.
 
-A block file (`solarxai.blocks.save_block`) is one shard. What is known of every row is its columns
-and where its image lies, some hundred bytes; images are read when rows are asked for.
+A block file (`solarxai.blocks.save_block`) is one shard, as is a shard of a store (see `stored`).
+What is known of every row is its columns and where its image lies, some hundred bytes; images are
+read when rows are asked for.
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import h5py  # type: ignore[import-untyped]
 import numpy as np
@@ -26,8 +27,8 @@ from solarxai.schema import SPECTROGRAM, WCS_NUMBERS, WCS_WORDS, check_samples, 
 from solarxai.spectrograms import flatten
 
 __all__ = [
-    "BlockFolder", "Images", "Shard", "ShardedImages", "ShardedSamples", "in_order", "rows_of",
-    "samples_hash",
+    "LEFT_OUT", "WIDE", "AnyShard", "BlockFolder", "Images", "Opened", "Shard", "ShardedImages",
+    "ShardedSamples", "in_order", "placed", "rows_of", "samples_hash",
 ]  # fmt: skip
 
 Array = npt.NDArray[Any]
@@ -39,12 +40,23 @@ _GAP_BYTES = 65_536
 _VALUES_AT_ONCE = 1 << 18
 """Values that are read at once where images are gone through in order: 1 MiB."""
 
-_WIDE = ("image", "segmentation", "central")
-_LEFT_OUT = (
+WIDE = ("image", "segmentation", "central")
+LEFT_OUT = (
     "header", "label_source", "origin", "instrument", "time_scale", "time_original",
     *(f"wcs_{word}" for word in (*WCS_NUMBERS, *WCS_WORDS)),
 )  # fmt: skip
 """Columns that no training reads; a byte a row stands in for each where the vocabulary wants it."""
+
+
+class AnyShard(Protocol):
+    """Images that lie together, wherever that is."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return (row, *space) as stored."""
+
+    def read(self, places: Rows, item: tuple[int, ...]) -> npt.NDArray[np.float32]:
+        """Return the items (item, *space) at these places, increasing and without repetition."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,11 +77,6 @@ class Shard:
     path: Path
     offset: int | None
     shape: tuple[int, ...]
-
-    @property
-    def nbytes(self) -> int:
-        """Return the bytes of all its images."""
-        return 4 * math.prod(self.shape)
 
     def read(self, places: Rows, item: tuple[int, ...]) -> npt.NDArray[np.float32]:
         """Return the items (item, *space) at these places, increasing and without repetition.
@@ -141,7 +148,7 @@ class ShardedImages:
         Shape of one image. Shorter slits of a shard are filled with NaN.
     """
 
-    shards: tuple[Shard, ...]
+    shards: tuple[AnyShard, ...]
     shard: npt.NDArray[np.int32]
     place: npt.NDArray[np.int64]
     space: tuple[int, ...]
@@ -210,9 +217,17 @@ class ShardedSamples:
     images: ShardedImages
 
 
+class Opened(NamedTuple):
+    """Columns (see `placed`), where their images lie, and the grid of spectrograms."""
+
+    columns: xr.Dataset
+    shards: tuple[AnyShard, ...]
+    wavelength: xr.DataArray | None
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BlockFolder:
-    """The blocks of a folder, of which all but the images was read.
+    """The blocks of a folder, or the shards of a store, of which all but the images was read.
 
     Parameters
     ----------
@@ -221,7 +236,7 @@ class BlockFolder:
         two columns more: `shard` and `row`, where the image of each lies. World coordinates,
         headers and words about the origin are left out.
     shards
-        The files.
+        Where the images lie.
     space
         Shape of an image, the longest slit counting.
     wavelength
@@ -229,14 +244,14 @@ class BlockFolder:
     """
 
     columns: xr.Dataset
-    shards: tuple[Shard, ...]
+    shards: tuple[AnyShard, ...]
     space: tuple[int, ...]
     wavelength: xr.DataArray | None
 
     @property
     def nbytes(self) -> int:
         """Return the bytes of all images."""
-        return sum(shard.nbytes for shard in self.shards)
+        return sum(4 * math.prod(shard.shape) for shard in self.shards)
 
     @property
     def largest(self) -> int:
@@ -272,22 +287,26 @@ class BlockFolder:
         paths = sorted(folder.glob("*.nc"))
         if not paths:
             raise IngestError(f"{folder}: there are no blocks (*.nc) here", remedy="Ingest first.")
-        opened = [_open(path, number) for number, path in enumerate(paths)]
-        joined = blocks.concatenate([thin for thin, _, _ in opened])
-        shards = tuple(shard for _, shard, _ in opened)
+        return cls.joined(folder, [_open(path, number) for number, path in enumerate(paths)])
+
+    @classmethod
+    def joined(cls, place: Path, parts: Sequence[Opened]) -> BlockFolder:
+        """Return parts in one, sorted; raise as `open` does, naming the place."""
+        columns = blocks.concatenate([part.columns for part in parts])
+        shards = tuple(shard for part in parts for shard in part.shards)
         spaces = {shard.shape[1:] for shard in shards}
         longest = tuple(int(n) for n in np.max(list(spaces), axis=0))
-        grids = {None if grid is None else grid.values.tobytes() for _, _, grid in opened}
+        grids = {None if p.wavelength is None else p.wavelength.values.tobytes() for p in parts}
         if (
             len(grids) > 1
             or len({space[-1] for space in spaces}) > 1
-            or (kind_of(joined) is not SPECTROGRAM and len(spaces) > 1)
+            or (kind_of(columns) is not SPECTROGRAM and len(spaces) > 1)
         ):
             raise IngestError(
-                f"{folder}: blocks differ in sizes or wavelengths: {sorted(spaces)}",
+                f"{place}: images differ in sizes or wavelengths: {sorted(spaces)}",
                 remedy="Ingest all observations with one patch shape, or wavelength grid.",
             )
-        return cls(columns=joined, shards=shards, space=longest, wavelength=opened[0][2])
+        return cls(columns=columns, shards=shards, space=longest, wavelength=parts[0].wavelength)
 
     def shown(self, columns: xr.Dataset, *, spectra: bool) -> ShardedSamples:
         """Return the samples that a network is shown.
@@ -311,17 +330,17 @@ class BlockFolder:
 
     def _with_stand_in(self, thin: xr.Dataset, images: ShardedImages) -> xr.Dataset:
         dims = thin["image"].dims
-        unread = (*_WIDE, *_LEFT_OUT, "wavelength", "shard", "row")
+        unread = (*WIDE, *LEFT_OUT, "wavelength", "shard", "row")
         whole = thin.drop_vars([name for name in unread if name in thin.variables])
         nothing = np.broadcast_to(np.zeros((), dtype=np.float32), images.shape)
         whole = whole.assign(image=(dims, nothing))
         return whole if self.wavelength is None else whole.assign_coords(wavelength=self.wavelength)
 
 
-def _open(path: Path, number: int) -> tuple[xr.Dataset, Shard, xr.DataArray | None]:
-    """Return a block without its images, where these lie, and its wavelengths."""
+def _open(path: Path, number: int) -> Opened:
+    """Return a block without its images."""
     try:
-        with xr.open_dataset(path, engine="h5netcdf", drop_variables=_LEFT_OUT) as block:
+        with xr.open_dataset(path, engine="netcdf4", drop_variables=LEFT_OUT) as block:
             grid = block["wavelength"].load() if "wavelength" in block.coords else None
             thin = _thin(block)
         with h5py.File(path) as file:
@@ -334,19 +353,24 @@ def _open(path: Path, number: int) -> tuple[xr.Dataset, Shard, xr.DataArray | No
             f"{path}: not a block of samples ({error})", remedy="Delete it and ingest again."
         ) from error
     n = shard.shape[0]
+    return Opened(placed(thin, np.full(n, number), np.arange(n)), (shard,), grid)
+
+
+def placed(thin: xr.Dataset, shard: Rows, row: Rows) -> xr.Dataset:
+    """Return columns, checked, with the number of the shard and the row where each image lies."""
     extra: dict[str, Any] = {
-        "shard": ("sample", np.full(n, number, np.int32)),
-        "row": ("sample", np.arange(n, dtype=np.int64)),
-        **{name: ("sample", np.zeros(n, dtype=np.int8)) for name in _LEFT_OUT},
+        "shard": ("sample", shard.astype(np.int32)),
+        "row": ("sample", row.astype(np.int64)),
+        **{name: ("sample", np.zeros(len(row), dtype=np.int8)) for name in LEFT_OUT},
     }
-    return check_samples(thin.assign_coords(extra)), shard, grid
+    return check_samples(thin.assign_coords(extra))
 
 
 def _thin(block: xr.Dataset) -> xr.Dataset:
     """Return a block with one pixel or wavelength of each image, all of them 0, in memory."""
     kind = kind_of(block)
     thin = block.isel({dim: slice(0, 1) for dim in kind.space if dim != "slit"})
-    wide = [name for name in _WIDE if name in thin]
+    wide = [name for name in WIDE if name in thin]
     empty = {name: (thin[name].dims, np.zeros(thin[name].shape, thin[name].dtype)) for name in wide}
     return thin.drop_vars(wide).load().assign(empty)
 

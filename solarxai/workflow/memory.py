@@ -16,8 +16,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from solarxai.errors import WorkflowError
 
 __all__ = ["bounded", "described", "memory_of_job"]
@@ -93,6 +91,12 @@ def _word(argument: Any) -> str:
     return ""
 
 
+def _has_gpu() -> bool:
+    """Return whether this process may use a GPU; one that has not imported torch uses none."""
+    torch = sys.modules.get("torch")
+    return torch is not None and torch.cuda.is_available()
+
+
 def _told(memory: int | None) -> str:
     return "there is" if memory is None else f"the {memory / 1e9:.2f} GB of its worker"
 
@@ -100,15 +104,16 @@ def _told(memory: int | None) -> str:
 def _is_refusal(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    if isinstance(error, RuntimeError) and not isinstance(error, torch.OutOfMemoryError):
-        return any(words in str(error) for words in _REFUSED)
-    return True
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(error, torch.OutOfMemoryError):
+        return True
+    return isinstance(error, MemoryError) or any(words in str(error) for words in _REFUSED)
 
 
 @contextmanager
 def _at_most(memory: int | None) -> Iterator[None]:
     """Let this process grow until it holds so many bytes, and restore its limit."""
-    if memory is None or sys.platform != "linux" or torch.cuda.is_available():
+    if memory is None or sys.platform != "linux" or _has_gpu():
         yield
         return
     import resource
