@@ -62,6 +62,7 @@ bench: demo
 	$(BIN)/python benchmarks/ingest.py --write
 	$(BIN)/python benchmarks/ingest_rasters.py --write
 	$(BIN)/python benchmarks/cluster.py $(OUT) --rounds 3 --write
+	$(BIN)/python benchmarks/cluster_turns.py $(OUT) --write
 	$(BIN)/python benchmarks/cost.py $(OUT) --write
 	$(BIN)/python benchmarks/iris_throughput.py --write
 

@@ -152,9 +152,9 @@ def measured(segment: Path, folder: Path, rounds: int) -> list[dict[str, tuple[S
     for turn in range(rounds):
         made: dict[str, tuple[Spent, Spent]] = {}
         for name, ways in WAYS.items():
-            starting = _copy(segment, folder / "starting")
+            starting = linked(segment, folder / "starting")
             start = spent(ways, starting, shards[: STARTS[name]])
-            own = _copy(segment, folder / "own")
+            own = linked(segment, folder / "own")
             made[name] = spent(ways, own, shards), start
             roots.add(Segment(own).seal())
             print(f"round {turn}: {name}: {made[name]}", file=sys.stderr, flush=True)
@@ -164,7 +164,7 @@ def measured(segment: Path, folder: Path, rounds: int) -> list[dict[str, tuple[S
     return found
 
 
-def _copy(segment: Path, target: Path) -> Path:
+def linked(segment: Path, target: Path) -> Path:
     """Return a copy whose files are links: a segment's files are replaced, never changed."""
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(segment, target / segment.name, copy_function=os.link)
