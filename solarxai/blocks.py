@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -61,7 +63,13 @@ def concatenate(blocks: Sequence[xr.Dataset]) -> xr.Dataset:
 
 
 def save_block(samples: xr.Dataset, path: Path) -> None:
-    """Write Samples as a netCDF-4 file that is either whole or absent."""
+    """Write Samples as a netCDF-4 file that is either whole or absent.
+
+    Raises
+    ------
+    OSError
+        when the system does not take it, such as a full disk.
+    """
     masks = {"segmentation", "central"}
     encoding: dict[str, dict[str, Any]] = {
         str(name): {"zlib": True, "complevel": 1} for name in samples.data_vars if name in masks
@@ -69,7 +77,13 @@ def save_block(samples: xr.Dataset, path: Path) -> None:
     encoding["time"] = time_encoding()
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)
-    samples.to_netcdf(name, engine="netcdf4", encoding=encoding)
+    try:
+        samples.to_netcdf(name, engine="netcdf4", encoding=encoding)
+    except RuntimeError as error:  # the library says no more than that it failed
+        Path(name).unlink()
+        full = shutil.disk_usage(path.parent).free < samples.nbytes
+        code = errno.ENOSPC if full else errno.EIO
+        raise OSError(code, os.strerror(code), str(path)) from error
     with Path(name).open("rb+") as file:
         os.fsync(file.fileno())
     Path(name).chmod(0o644)
@@ -121,7 +135,7 @@ def _open_block(path: Path) -> xr.Dataset:
     try:
         with xr.open_dataset(path, engine="netcdf4") as block:
             return check_samples(block.load())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise IngestError(
             f"{path}: not a block of samples ({error})", remedy="Delete it and ingest again."
         ) from error

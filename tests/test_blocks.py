@@ -1,7 +1,14 @@
 """Blocks: joined, written, opened, and refused by name."""
 
+import errno
 import json
+import os
+import resource
+import shutil
+import signal
+import types
 
+import h5py
 import numpy as np
 import pytest
 import xarray as xr
@@ -83,6 +90,36 @@ def test_folder_without_blocks_and_file_that_is_none_are_refused(tmp_path):
     (tmp_path / "a.nc").write_text("no netCDF")
     with pytest.raises(IngestError, match=r"a\.nc: not a block of samples"):
         open_samples(tmp_path)
+
+
+def test_a_block_damaged_inside_is_refused_by_name(tmp_path):
+    path = tmp_path / "a.nc"
+    save_block(mock_samples(20), path)
+    with h5py.File(path) as file:
+        place = file["segmentation"].id.get_chunk_info(0)
+    whole = bytearray(path.read_bytes())
+    for byte in range(place.byte_offset, place.byte_offset + place.size):
+        whole[byte] ^= 0xA5
+    path.write_bytes(whole)
+    with pytest.raises(IngestError, match=r"a\.nc: not a block of samples"):
+        open_samples(tmp_path)
+
+
+@pytest.mark.parametrize(("free", "told"), [(0, errno.ENOSPC), (10**12, errno.EIO)])
+def test_a_block_that_the_system_does_not_take_leaves_nothing(tmp_path, monkeypatch, free, told):
+    """A limit of file sizes stands for a full disk: the writing itself fails."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: types.SimpleNamespace(free=free))
+    samples, limits = mock_samples(20), resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=os.strerror(told)) as refused:
+            save_block(samples, tmp_path / "a.nc")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert refused.value.errno == told
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_spectrograms_of_shorter_slits_are_padded_and_marked(tmp_path):

@@ -348,7 +348,7 @@ def _open(path: Path, number: int) -> Opened:
             plain = image.chunks is None and image.dtype == np.dtype("<f4")
             offset = image.id.get_offset() if plain else None
             shard = Shard(path=path, offset=offset, shape=tuple(image.shape))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise IngestError(
             f"{path}: not a block of samples ({error})", remedy="Delete it and ingest again."
         ) from error
